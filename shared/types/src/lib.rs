@@ -1,0 +1,27 @@
+//! The words every crate shares: ids, money, tiers, modes, reasons, the clock. Must never do I/O.
+
+mod actor;
+mod caps;
+mod clock;
+mod ids;
+mod mode;
+mod money;
+mod prices;
+mod reason;
+mod scope;
+mod stages;
+
+pub use actor::{Actor, Target};
+pub use caps::{Cap, Caps};
+pub use clock::Clock;
+pub use ids::{
+    AttemptId, CustomerId, DealId, Epoch, EventKey, Generation, IdError, IntentId, InvocationId, PermitId,
+    PersonId, RunId,
+};
+pub use jiff::Timestamp;
+pub use mode::{EntryState, Mode, Tier};
+pub use money::UsdNanos;
+pub use prices::{PriceRow, Prices, Rates, price};
+pub use reason::Reason;
+pub use scope::Scope;
+pub use stages::{StageRule, Stages};
