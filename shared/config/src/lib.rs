@@ -1,1 +1,23 @@
-//! config
+//! Settings, secrets and hot configuration. Must never be read by another shared crate.
+
+mod address;
+mod clients;
+mod error;
+mod hot;
+pub mod logging;
+mod put;
+mod secret;
+mod secrets;
+mod settings;
+mod shape;
+
+pub use clients::Clients;
+pub use error::{Cause, ConfigError, Problem, SettingsErrors};
+pub use hot::{Freshness, Hot, HotConfig, LAST_GOOD_MS_MAX, Loaded};
+pub use put::Put;
+pub use secret::Secret;
+pub use secrets::{SecretName, Secrets};
+pub use settings::Settings;
+
+#[cfg(test)]
+mod wire_tests;
