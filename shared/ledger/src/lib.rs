@@ -1,5 +1,157 @@
 //! Run state, admission, leases, decisions, intents and the outbox. Must never call the model or a tool, nor know Postgres.
+//!
+//! Every change of a run is one `TransactWriteItems`: the run row (guarded by its revision), the rows it adds, and the
+//! audit entries that describe it. So no change is without its entry, and no entry without its change.
 
+mod admit;
 mod entry;
+mod error;
+mod intent;
+mod outbox;
+mod run;
+mod transcript;
 
+pub use admit::Admitted;
 pub use entry::{ENTRY_SCHEMA_VERSION, Entry, PartRef, PromptRef};
+pub use error::LedgerError;
+pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};
+pub use outbox::{INLINE, OutboxRow};
+pub use run::{
+    Claim, EventRef, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of, sha256_hex,
+};
+pub use transcript::{Claimed, Commit, Leased, Message, Opened, Stored, Transcript};
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use std::collections::HashMap;
+use std::time::Duration;
+use types::Clock;
+
+/// How long one request to the store may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The `runs` and `outbox` tables.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    client: aws_sdk_dynamodb::Client,
+    runs: String,
+    outbox: String,
+    clock: Clock,
+}
+
+impl Ledger {
+    /// Over the tables `<prefix>runs` and `<prefix>outbox`.
+    #[must_use]
+    pub fn new(client: aws_sdk_dynamodb::Client, table_prefix: &str, clock: Clock) -> Self {
+        Self { client, runs: format!("{table_prefix}runs"), outbox: format!("{table_prefix}outbox"), clock }
+    }
+
+    /// The injected clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// One row of the `runs` table, read consistently.
+    async fn row(&self, pk: &str, sk: &str) -> Result<Option<HashMap<String, AttributeValue>>, LedgerError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.runs)
+            .set_key(Some(keyed(pk, sk)))
+            .consistent_read(true)
+            .send();
+        let silent = LedgerError::Store { operation: "read a row", source: None };
+        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+        let output = output.map_err(|error| LedgerError::store("read a row", error.into_service_error()))?;
+        Ok(output.item)
+    }
+
+    /// Rows of the sparse `queue` index older than `before_ms`, oldest first.
+    async fn queued(
+        &self,
+        queue: &str,
+        before_ms: i64,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, LedgerError> {
+        let request = self
+            .client
+            .query()
+            .table_name(&self.runs)
+            .index_name("queue")
+            .key_condition_expression("#q = :queue AND #at < :before")
+            .expression_attribute_names("#q", "queue")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":queue", s(queue))
+            .expression_attribute_values(":before", n(before_ms))
+            .send();
+        let silent = LedgerError::Store { operation: "read a queue", source: None };
+        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+        let output = output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
+        Ok(output.items.unwrap_or_default())
+    }
+
+    /// Commits the parts together. False when a condition did not hold; nothing was changed then.
+    async fn transact(
+        &self,
+        operation: &'static str,
+        parts: Vec<TransactWriteItem>,
+    ) -> Result<bool, LedgerError> {
+        let request = self.client.transact_write_items().set_transact_items(Some(parts)).send();
+        let silent = LedgerError::Store { operation, source: None };
+        match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let error = error.into_service_error();
+                if condition_failed(&error) { Ok(false) } else { Err(LedgerError::store(operation, error)) }
+            }
+        }
+    }
+
+    /// The write of a run row: new, or where its revision still is the one that was read.
+    fn put_run(&self, run: &Run, new: bool) -> Result<Put, LedgerError> {
+        let body = serde_json::to_string(run).map_err(|error| LedgerError::store("write a run", error))?;
+        let mut put = Put::builder()
+            .table_name(&self.runs)
+            .set_item(Some(keyed(&format!("run#{}", run.run_id), "run")))
+            .item("body", s(&body))
+            .item("schema_version", n(i64::from(RUN_SCHEMA_VERSION)))
+            .item("rev", n(i64::try_from(run.rev.saturating_add(1)).unwrap_or(i64::MAX)))
+            .item("n", n(i64::from(run.n)))
+            .item("status", s(run.status.code()))
+            .item("at", n(run.event.received_ms));
+        if run.status == RunStatus::Held {
+            put = put.item("queue", s("held"));
+        }
+        if let Some(claim) = &run.claim {
+            put = put.item("owner", s(claim.owner.as_str())).item("until", n(claim.until_ms));
+        }
+        put = if new {
+            put.condition_expression("attribute_not_exists(pk)")
+        } else {
+            put.condition_expression("rev = :seen")
+                .expression_attribute_values(":seen", n(i64::try_from(run.rev).unwrap_or(i64::MAX)))
+        };
+        put.build().map_err(|error| LedgerError::store("write a run", error))
+    }
+}
+
+/// Was the transaction cancelled because a condition did not hold (and for no other reason)?
+fn condition_failed(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
+    let codes: Vec<&str> =
+        cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+    codes.contains(&"ConditionalCheckFailed")
+        && codes.iter().all(|code| matches!(*code, "None" | "ConditionalCheckFailed"))
+}
+
+fn keyed(pk: &str, sk: &str) -> HashMap<String, AttributeValue> {
+    HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
+}
+
+fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
