@@ -69,8 +69,9 @@ impl HubSpot {
                 .build()
                 .map_err(|source| ConfigError::BuildClient(source.without_url()))
         };
-        // A write always takes a fresh connection: one that was kept may have died while the function was frozen,
-        // and a reset in the middle of a write is an unknown outcome, while a failed connect is a known one.
+        // A write always takes a fresh connection: one that was kept may have died while the function was
+        // frozen, and a reset in the middle of a write is an unknown outcome, while a failed connect is a
+        // known one.
         let (reads, writes) = (build(4)?, build(0)?);
         let token = config.token.clone();
         let request_timeout = config.request_timeout;
@@ -174,7 +175,8 @@ impl Client {
         self.read_answer(call, self.exchange(request).await)
     }
 
-    /// Asks what the token may do: the one POST without a permit. It changes nothing, and HubSpot has no GET for it.
+    /// Asks what the token may do: the one POST without a permit. It changes nothing, and HubSpot has no GET
+    /// for it.
     pub(crate) async fn post_token_info<T: DeserializeOwned>(&self) -> Result<T, CrmError> {
         let call = "read token info";
         let url = self.url(call, "/oauth/v2/private-apps/get/access-token-info")?;
@@ -183,7 +185,8 @@ impl Client {
     }
 
     /// Sends a planned write, exactly as planned, and reads HubSpot's confirmation.
-    // INVARIANT (I4): each writing port calls this with the intent id of the permit it was handed, and nothing else does.
+    // INVARIANT (I4): each writing port calls this with the intent id of the permit it was handed, and
+    // nothing else does.
     pub(crate) async fn write(&self, planned: &PlannedRequest, intent_id: &IntentId) -> Sent<Value> {
         let not_sent = |message: &str| Sent::NotApplied {
             reason: Reason::CrmUnavailable,
@@ -227,7 +230,8 @@ impl Client {
             },
             // Not followed, so whatever is there was not asked to do anything.
             300..=399 => not_applied(Reason::CrmRefused, None),
-            // FAIL-CLOSED: a proxy says 408 when it lost patience, which tells nothing about what lies behind it.
+            // FAIL-CLOSED: a proxy says 408 when it lost patience, which tells nothing about what lies behind
+            // it.
             408 => Sent::Unknown { what: "status 408".to_owned() },
             404 => not_applied(Reason::CrmNotFound, None),
             423 | 477 => not_applied(Reason::CrmUnavailable, Some(WAIT_MS_DEFAULT)),
@@ -243,7 +247,8 @@ impl Client {
     /// The URL of a path on the configured host.
     fn url(&self, call: &'static str, path: &str) -> Result<reqwest::Url, CrmError> {
         let url = self.base.join(path).ok().filter(|url| {
-            // FAIL-CLOSED: a path that changed on its way through the parser, or that left the host, is not sent.
+            // FAIL-CLOSED: a path that changed on its way through the parser, or that left the host, is not
+            // sent.
             url.origin() == self.base.origin()
                 && url.as_str().strip_prefix(self.base.as_str()) == path.get(1..)
         });

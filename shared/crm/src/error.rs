@@ -1,4 +1,5 @@
-//! What can go wrong with HubSpot and with its webhooks. Must never carry a token, a secret or an unbounded text.
+//! What can go wrong with HubSpot and with its webhooks. Must never carry a token, a secret or an unbounded
+//! text.
 use types::Reason;
 
 /// What may be done again.
@@ -23,7 +24,8 @@ pub enum CrmError {
     },
     /// HubSpot refused (4xx), or sent us elsewhere (3xx, which is never followed).
     #[error(
-        "{call}: refused with status {status}, category `{category}`, correlation `{correlation_id}`: `{message}`"
+        "{call}: refused with status {status}, category `{category}`, correlation `{correlation_id}`: \
+         `{message}`"
     )]
     Refused {
         /// Which read.

@@ -1,5 +1,5 @@
-//! HubSpot: one narrow port per verb, the webhook's signature and its events. Must never know a tool or the gate,
-//! nor send anything but a GET without a permit.
+//! HubSpot: one narrow port per verb, the webhook's signature and its events. Must never know a tool or the
+//! gate, nor send anything but a GET without a permit.
 
 mod client;
 mod error;

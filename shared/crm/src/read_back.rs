@@ -9,8 +9,8 @@ use crate::{
 use std::sync::Arc;
 use types::DealId;
 
-/// How many of a deal's newest notes or tasks are looked at. Ours is among the newest unless people write more than
-/// this between the write and the last look.
+/// How many of a deal's newest notes or tasks are looked at. Ours is among the newest unless people write
+/// more than this between the write and the last look.
 const RECORDS_MAX: usize = 50;
 
 /// What is looked for.
@@ -50,8 +50,8 @@ impl ReadBack {
     /// Looks for the marker in the deal's notes or tasks, the newest first.
     ///
     /// # Errors
-    /// [`CrmError`] when HubSpot gave no answer that can be used; [`CrmError::Incomplete`] when the marker was not
-    /// found but not everything could be looked at.
+    /// [`CrmError`] when HubSpot gave no answer that can be used; [`CrmError::Incomplete`] when the marker
+    /// was not found but not everything could be looked at.
     pub async fn find_marker(&self, deal_id: &DealId, marker: &str, kind: Kind) -> Result<Marker, CrmError> {
         let (call, what) = match kind {
             Kind::Note => ("look for our note", "notes"),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use types::DealId;
 
 /// What is read of a deal.
-const DEAL_QUERY: &str = "properties=dealname,dealstage,pipeline,amount,closedate,hubspot_owner_id,hs_lastmodifieddate\
-    &propertiesWithHistory=dealstage&associations=contacts,companies,emails,notes,tasks";
+const DEAL_QUERY: &str = "properties=dealname,dealstage,pipeline,amount,closedate,hubspot_owner_id,\
+    hs_lastmodifieddate&propertiesWithHistory=dealstage&associations=contacts,companies,emails,notes,tasks";
 
 macro_rules! ports {
     ($($(#[$doc:meta])* $name:ident by $method:ident),+ $(,)?) => {
@@ -67,8 +67,8 @@ impl EmailReader {
     /// # Errors
     /// [`CrmError`] when HubSpot gave no answer that can be used.
     pub async fn get_email(&self, email_id: RecordId) -> Result<Email, CrmError> {
-        let query = "properties=hs_email_direction,hs_email_subject,hs_email_text,hs_timestamp,hs_email_from_email\
-            &associations=deals,contacts";
+        let query = "properties=hs_email_direction,hs_email_subject,hs_email_text,hs_timestamp,\
+            hs_email_from_email&associations=deals,contacts";
         object(&self.0, "get email", "emails", email_id, query).await.map(|record| Email::from_wire(&record))
     }
 }

@@ -49,8 +49,8 @@ impl TryFrom<String> for RecordId {
 
 impl TryFrom<&DealId> for RecordId {
     type Error = BadId;
-    // WHY NOT: percent-encode the deal id into the path. URL parsers read `%2e%2e` as a dot segment, so an id of
-    // two dots would still climb; a number cannot.
+    // WHY NOT: percent-encode the deal id into the path. URL parsers read `%2e%2e` as a dot segment, so an id
+    // of two dots would still climb; a number cannot.
     fn try_from(deal_id: &DealId) -> Result<Self, BadId> {
         Self::parse(deal_id.as_str())
     }

@@ -81,7 +81,8 @@ impl Deal {
     }
 
     pub(crate) fn from_wire(call: &'static str, record: &wire::Record) -> Result<Self, CrmError> {
-        // FAIL-CLOSED: the customer decides which halt applies, so a half list of companies is not good enough.
+        // FAIL-CLOSED: the customer decides which halt applies, so a half list of companies is not good
+        // enough.
         if record.links("companies").is_some_and(wire::Links::is_partial) {
             return Err(CrmError::Incomplete { call, what: "companies" });
         }
@@ -104,7 +105,8 @@ impl Deal {
     }
 }
 
-/// The companies of a deal. HubSpot lists the primary one twice: as `deal_to_company` and with its unlabeled link.
+/// The companies of a deal. HubSpot lists the primary one twice: as `deal_to_company` and with its unlabeled
+/// link.
 fn companies_of(record: &wire::Record) -> Vec<DealCompany> {
     let Some(links) = record.links("companies") else {
         return Vec::new();
@@ -364,7 +366,8 @@ impl From<WireStage> for Stage {
         let closed = match (said("isClosed").as_deref(), said("probability").as_deref()) {
             (Some(truth), _) => !truth.eq_ignore_ascii_case("false"),
             (None, Some(probability)) => matches!(probability, "0" | "0.0" | "1" | "1.0"),
-            // FAIL-CLOSED: closing a deal asks for more than moving it, so a stage that says nothing counts as closed.
+            // FAIL-CLOSED: closing a deal asks for more than moving it, so a stage that says nothing counts
+            // as closed.
             (None, None) => true,
         };
         let writable =

@@ -44,7 +44,8 @@ impl fmt::Display for ApiVersion {
 }
 
 /// A write that was decided on but not sent. Made only by the functions of this file.
-// INVARIANT (I19): the would-have log keeps this value and a writer sends this value, so the two cannot differ.
+// INVARIANT (I19): the would-have log keeps this value and a writer sends this value, so the two cannot
+// differ.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlannedRequest {
     method: &'static str,

@@ -6,7 +6,8 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps the text, without the white space around it (a trailing newline is a common slip in a parameter store).
+    /// Wraps the text, without the white space around it (a trailing newline is a common slip in a parameter
+    /// store).
     #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())

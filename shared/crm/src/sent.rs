@@ -1,4 +1,5 @@
-//! What became of a write: a value, not an error. Must never call a write "not applied" when it may have been.
+//! What became of a write: a value, not an error. Must never call a write "not applied" when it may have
+//! been.
 use crate::Retry;
 use types::Reason;
 
@@ -17,7 +18,8 @@ pub enum Sent<T> {
         /// HubSpot's words, bounded and sanitised, or ours.
         message: String,
     },
-    // FAIL-CLOSED: every doubt ends here, never in `NotApplied`: a write that is wrongly called undone gets done twice.
+    // FAIL-CLOSED: every doubt ends here, never in `NotApplied`: a write that is wrongly called undone gets
+    // done twice.
     /// It may have happened: read the CRM before anything else.
     Unknown {
         /// What was seen, without any address.

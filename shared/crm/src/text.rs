@@ -26,8 +26,8 @@ pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
 /// What is written where the text had to be cut.
 const CUT: &str = "…";
 
-/// HTML for a note or task body: the text escaped, its lines as `<br>`, then `tail` on a line of its own.
-/// The whole has at most `bytes_max` bytes (a byte bound holds in every way of counting characters); the text is
+/// HTML for a note or task body: the text escaped, its lines as `<br>`, then `tail` on a line of its own. The
+/// whole has at most `bytes_max` bytes (a byte bound holds in every way of counting characters); the text is
 /// cut for it, never the tail.
 pub(crate) fn html_body(text: &str, tail: &str, bytes_max: usize) -> String {
     let tail = format!("<br>{tail}");

@@ -1,4 +1,5 @@
-//! HubSpot's webhook: is it HubSpot's, is it fresh, and what does it say. Must never believe a body before its signature.
+//! HubSpot's webhook: is it HubSpot's, is it fresh, and what does it say. Must never believe a body before
+//! its signature.
 mod event;
 mod signature;
 

@@ -1,4 +1,5 @@
-//! Slack, through an incoming webhook: pings, questions, notices. Must never block an act or a halt, nor decide one.
+//! Slack, through an incoming webhook: pings, questions, notices. Must never block an act or a halt, nor
+//! decide one.
 
 mod error;
 mod message;

@@ -1,5 +1,5 @@
-//! What is said in Slack, made from typed parts. Must never hold personal contact data, a mention, or a link that is
-//! not ours.
+//! What is said in Slack, made from typed parts. Must never hold personal contact data, a mention, or a link
+//! that is not ours.
 use crate::text::escape;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -33,7 +33,10 @@ impl Message {
 
     /// `text` is escaped already. `verbatim` keeps Slack from making links of it by itself.
     fn new(text: String, links: &[Link]) -> Self {
-        let section = |text: &str| json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}});
+        let section = |text: &str| {
+            let text = json!({"type": "mrkdwn", "text": text, "verbatim": true});
+            json!({"type": "section", "text": text})
+        };
         let mut blocks = vec![section(&text)];
         let shown: Vec<&str> = links.iter().map(|link| link.0.as_str()).take(4).collect();
         if !shown.is_empty() {
@@ -48,8 +51,8 @@ impl Message {
 pub struct Link(String);
 
 impl Link {
-    /// A link with this label, to an address that we made ourselves. None where the address is not https (or http on
-    /// loopback), or has a character that could end the link early.
+    /// A link with this label, to an address that we made ourselves. None where the address is not https (or
+    /// http on loopback), or has a character that could end the link early.
     #[must_use]
     pub fn new(label: &'static str, url: &str) -> Option<Self> {
         let address = reqwest::Url::parse(url).ok().filter(crate::slack::is_private)?;
@@ -148,7 +151,8 @@ pub fn trip_ping(trip: &Trip<'_>, links: &[Link]) -> Message {
     Message::new(format!("{halted}: {cap}, {spent}. Last call: {last_call}. Run {run}."), links)
 }
 
-/// A question that the agent puts to people. Its first word says what it is; the model's words come after ours.
+/// A question that the agent puts to people. Its first word says what it is; the model's words come after
+/// ours.
 #[must_use]
 pub fn question(question: &Question<'_>, links: &[Link]) -> Message {
     let about = deal(question.deal_id, question.customer_name);
@@ -203,10 +207,14 @@ mod tests {
     fn a_trip_says_state_limit_last_call_and_run_in_these_words() {
         let (deal_id, run_id) = ids();
         let message = trip_ping(&trip(&Scope::Global, &deal_id, &run_id, "Van Dijk Logistics"), &links());
-        let text = "Halted: dollars per day, $24.87 of $25.00. Last call: set_stage deal 4411 (Van Dijk Logistics) \
-                    02:13:58. Run r-7f3a.";
-        let section = |text: &str| json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}});
-        let shown = "<https://halt.example/p/1?a=1&amp;b=2|Open halt page>  <http://127.0.0.1:8788/runs/r-7f3a|Open run>";
+        let text = "Halted: dollars per day, $24.87 of $25.00. Last call: set_stage deal 4411 \
+                    (Van Dijk Logistics) 02:13:58. Run r-7f3a.";
+        let section = |text: &str| {
+            let text = json!({"type": "mrkdwn", "text": text, "verbatim": true});
+            json!({"type": "section", "text": text})
+        };
+        let shown = "<https://halt.example/p/1?a=1&amp;b=2|Open halt page>  \
+                     <http://127.0.0.1:8788/runs/r-7f3a|Open run>";
         assert_eq!(
             serde_json::to_value(&message).expect("json"),
             json!({"text": text, "blocks": [section(text), section(shown)],

@@ -1,5 +1,5 @@
-//! The one HTTP call to Slack. Must never show the webhook's URL (whoever holds it can post), follow a redirect, or
-//! wait for long.
+//! The one HTTP call to Slack. Must never show the webhook's URL (whoever holds it can post), follow a
+//! redirect, or wait for long.
 use crate::{ConfigError, Message};
 use std::{fmt, time::Duration};
 
@@ -160,7 +160,8 @@ mod tests {
 
     type Answer = (u16, &'static [(&'static str, &'static str)], &'static str);
 
-    /// A server that records the bodies that reach the webhook's path and answers as told; `None` never answers.
+    /// A server that records the bodies that reach the webhook's path and answers as told; `None` never
+    /// answers.
     async fn server(answer: Option<Answer>) -> (String, Arc<Mutex<Vec<Bytes>>>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}{PATH}", listener.local_addr().expect("an address"));

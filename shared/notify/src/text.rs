@@ -1,4 +1,5 @@
-//! Text on its way to Slack. Must never let a CRM- or model-made string become a mention, a link or a line of its own.
+//! Text on its way to Slack. Must never let a CRM- or model-made string become a mention, a link or a line of
+//! its own.
 
 /// Turns text around, or hides in it: bidi controls, the byte order mark, and the invisible tag characters.
 fn is_deceptive(c: char) -> bool {
@@ -10,8 +11,9 @@ fn is_deceptive(c: char) -> bool {
 /// Takes no room and keeps Slack from reading what stands on both sides as one address.
 const WORD_JOINER: char = '\u{2060}';
 
-/// One line of at most `chars_max` characters, escaped for Slack. The count is taken after escaping, and an entity is
-/// never cut. `&`, `<` and `>` would make mentions and disguised links, `://` an address that can be clicked.
+/// One line of at most `chars_max` characters, escaped for Slack. The count is taken after escaping, and an
+/// entity is never cut. `&`, `<` and `>` would make mentions and disguised links, `://` an address that can
+/// be clicked.
 pub(crate) fn escape(text: &str, chars_max: usize) -> String {
     let mut escaped = String::new();
     let mut chars = 0_usize;

@@ -87,7 +87,7 @@ async fn a_write_is_sent_once_exactly_as_planned_with_its_intent() {
 
 #[tokio::test]
 async fn a_refused_write_is_not_applied() {
-    let body = r#"{"status":"error","message":"Stage\nneeds a reason","category":"VALIDATION_ERROR","correlationId":"c-1"}"#;
+    let body = r#"{"message":"Stage\nneeds a reason","category":"VALIDATION_ERROR","correlationId":"c-1"}"#;
     for (status, reason, wait_ms) in [
         (400, Reason::CrmRefused, None),
         (401, Reason::CrmRefused, None),
@@ -108,18 +108,19 @@ async fn a_refused_write_is_not_applied() {
 
 #[tokio::test]
 async fn a_rate_limit_says_how_long_to_wait() {
-    let interval = ("x-hubspot-ratelimit-interval-milliseconds", "12000");
-    let used_up = ("x-hubspot-ratelimit-daily-remaining", "0");
+    const INTERVAL: (&str, &str) = ("x-hubspot-ratelimit-interval-milliseconds", "12000");
+    const USED_UP: (&str, &str) = ("x-hubspot-ratelimit-daily-remaining", "0");
     let rolling = r#"{"policyName":"TEN_SECONDLY_ROLLING","message":"slow down"}"#;
     let daily = r#"{"policyName":"DAILY"}"#;
-    let cases: [(&[(&str, &str)], &str, u64, bool); 7] = [
-        (&[interval], rolling, 12_000, false),
+    type Case = (&'static [(&'static str, &'static str)], &'static str, u64, bool);
+    let cases: [Case; 7] = [
+        (&[INTERVAL], rolling, 12_000, false),
         (&[("retry-after", "30")], rolling, 30_000, false),
-        (&[interval, ("retry-after", "3")], rolling, 12_000, false),
+        (&[INTERVAL, ("retry-after", "3")], rolling, 12_000, false),
         (&[], "<html>", 10_000, false),
         (&[("retry-after", "99999999999999999999")], "", 10_000, false),
-        (&[interval], daily, 12_000, true),
-        (&[interval, used_up], rolling, 12_000, true),
+        (&[INTERVAL], daily, 12_000, true),
+        (&[INTERVAL, USED_UP], rolling, 12_000, true),
     ];
     for (headers, body, wait_ms, is_daily) in cases {
         let headers: Vec<(&'static str, &'static str)> = headers.to_vec();
@@ -249,12 +250,12 @@ async fn the_token_shows_in_no_debug_text_error_or_message() {
 
 #[tokio::test]
 async fn a_refused_read_names_category_and_correlation() {
-    let body = r#"{"message":"This app lacks scopes","category":"MISSING_SCOPES","correlationId":"c-9"}"#;
+    let body = r#"{"message":"No scopes","category":"MISSING_SCOPES","correlationId":"c-9"}"#;
     let server = server(move |_| reply(403, &[], body)).await;
     let read = read_from(&server.url).await.expect_err("an error");
     assert_eq!(
         read.to_string(),
-        "get deal: refused with status 403, category `MISSING_SCOPES`, correlation `c-9`: `This app lacks scopes`"
+        "get deal: refused with status 403, category `MISSING_SCOPES`, correlation `c-9`: `No scopes`"
     );
     let gone = crate::loopback::server(|_| reply(404, &[], "")).await;
     assert_eq!(read_from(&gone.url).await, Err(CrmError::NotFound { call: "get deal" }));

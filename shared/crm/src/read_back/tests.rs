@@ -77,7 +77,8 @@ async fn a_record_that_cannot_be_read_is_not_absent() {
 async fn the_stage_history_is_read_newest_first_and_none_is_an_error() {
     let server = server(|_| {
         json(&json!({"id": "4411", "propertiesWithHistory": {"dealstage": [
-            {"value": "closedlost", "timestamp": "1795600000000", "sourceType": "INTEGRATION", "sourceId": "42"},
+            {"value": "closedlost", "timestamp": "1795600000000", "sourceType": "INTEGRATION",
+             "sourceId": "42"},
             {"value": "negotiation", "timestamp": "2026-11-01T00:00:00Z", "sourceType": "CRM_UI"}]}}))
     })
     .await;

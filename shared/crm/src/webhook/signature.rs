@@ -1,5 +1,5 @@
-//! HubSpot's request signature, version 3. Must never accept versions 1 and 2 (they can be replayed for ever), nor a
-//! URL rebuilt from headers that a caller controls.
+//! HubSpot's request signature, version 3. Must never accept versions 1 and 2 (they can be replayed for
+//! ever), nor a URL rebuilt from headers that a caller controls.
 use crate::Secret;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -49,8 +49,9 @@ pub enum Verdict {
 
 /// Checks one request against the registered target URL and our client secrets (one, or two during rotation).
 ///
-/// The signed text has no separators between its parts, so bytes could be moved from the body to the URL under one
-/// signature: hence the configured URL is what is hashed, and the received path and query must equal it.
+/// The signed text has no separators between its parts, so bytes could be moved from the body to the URL
+/// under one signature: hence the configured URL is what is hashed, and the received path and query must
+/// equal it.
 pub fn verify(target_url: &str, secrets: &[Secret], received: &Received<'_>, now_ms: i64) -> Verdict {
     let (Some(signature), Some(timestamp)) = (received.signature, received.timestamp) else {
         return Verdict::Missing;
@@ -103,8 +104,8 @@ fn signed_by_one_of(
     matches.into()
 }
 
-/// Digits only. WHY NOT: a lenient number parser. A text that is read as "not a number" is neither too old nor too
-/// young, and passes a window check written as two comparisons.
+/// Digits only. WHY NOT: a lenient number parser. A text that is read as "not a number" is neither too old
+/// nor too young, and passes a window check written as two comparisons.
 fn strict_ms(text: &str) -> Option<i64> {
     let digits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     if digits { text.parse().ok() } else { None }
@@ -121,8 +122,8 @@ fn path_and_query(target_url: &str) -> Option<(&str, &str)> {
     Some((path, query))
 }
 
-/// Decodes the twelve escapes that HubSpot decodes before it signs; all others stay. One pass, so that `%2525` and
-/// the like are not decoded twice.
+/// Decodes the twelve escapes that HubSpot decodes before it signs; all others stay. One pass, so that
+/// `%2525` and the like are not decoded twice.
 fn decode_twelve(uri: &str) -> String {
     let mut decoded = String::with_capacity(uri.len());
     let mut rest = uri;
