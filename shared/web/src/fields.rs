@@ -61,7 +61,8 @@ impl Fields {
     }
 }
 
-/// Undoes percent encoding (`%2F`); a plus stays a plus. `None` for a broken escape or bytes that are not UTF-8.
+/// Undoes percent encoding (`%2F`); a plus stays a plus. `None` for a broken escape or bytes that are not
+/// UTF-8.
 #[must_use]
 pub fn decode_component(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());

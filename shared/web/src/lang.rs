@@ -81,7 +81,8 @@ pub enum Piece<'a> {
     Html(Markup),
 }
 
-/// Fills the `{name}` gaps of a phrase. A gap without a piece stays as it is, which a test of the tables would see.
+/// Fills the `{name}` gaps of a phrase. A gap without a piece stays as it is, which a test of the tables
+/// would see.
 #[must_use]
 pub fn phrase(template: &str, pieces: &[(&str, Piece<'_>)]) -> Markup {
     let mut out = String::with_capacity(template.len() * 2);
@@ -112,7 +113,8 @@ pub fn phrase(template: &str, pieces: &[(&str, Piece<'_>)]) -> Markup {
 ///     }
 /// }
 /// assert_eq!(Word::Stop.text(web::Lang::Nl), "Stoppen");
-/// assert_eq!(web::incomplete_words(Word::ALL.iter().map(|w| (w.text(web::Lang::En), w.text(web::Lang::Nl)))), None);
+/// let pairs = Word::ALL.iter().map(|word| (word.text(web::Lang::En), word.text(web::Lang::Nl)));
+/// assert_eq!(web::incomplete_words(pairs), None);
 /// ```
 #[macro_export]
 macro_rules! words {

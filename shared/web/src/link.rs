@@ -1,4 +1,5 @@
-//! Personal links: signed keys in a path. Must never need a store to be verified, nor let a link lead away from safe.
+//! Personal links: signed keys in a path. Must never need a store to be verified, nor let a link lead away
+//! from safe.
 use crate::{
     WebError,
     encoding::{base64url, from_base64url, from_hex_32, hex, random},
@@ -121,7 +122,8 @@ impl fmt::Debug for SignedLink {
     }
 }
 
-/// Makes links. Holds the private key: console, command line and whoever sends pings; never the halt function.
+/// Makes links. Holds the private key: console, command line and whoever sends pings; never the halt
+/// function.
 pub struct LinkSigner(SigningKey);
 
 impl fmt::Debug for LinkSigner {

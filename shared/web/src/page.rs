@@ -1,9 +1,11 @@
-//! One self-contained page: style and script inline, each allowed by its hash. Must never load anything from anywhere.
+//! One self-contained page: style and script inline, each allowed by its hash. Must never load anything
+//! from anywhere.
 use crate::{Lang, encoding::base64_standard};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-/// A page before it is written out. Style and script are fixed texts of the program: no outside text gets into them.
+/// A page before it is written out. Style and script are fixed texts of the program: no outside text gets
+/// into them.
 pub struct Page {
     lang: Lang,
     title: String,
@@ -68,8 +70,8 @@ impl Page {
             text => format!("script-src '{}'; ", hash(text)),
         };
         format!(
-            "default-src 'none'; style-src '{}'; {script}img-src data:; connect-src 'self'; form-action 'self'; \
-             frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; style-src '{}'; {script}img-src data:; connect-src 'self'; \
+             form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
             hash(style)
         )
     }

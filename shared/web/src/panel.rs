@@ -1,4 +1,5 @@
-//! The state panel of halt page and console: from what was seen to what may be said. Must never say more than was seen.
+//! The state panel of halt page and console: from what was seen to what may be said. Must never say more
+//! than was seen.
 
 mod look;
 mod seen;
@@ -140,7 +141,8 @@ impl Speaker<'_> {
         }
     }
 
-    /// What is known of writes in flight where the state itself does not say it, and of a switch that is late.
+    /// What is known of writes in flight where the state itself does not say it, and of a switch that is
+    /// late.
     fn closing_line(&self, state: State) -> Option<Markup> {
         if self.seen.control == Control::Silent {
             return Some(self.say(Word::WritesUnknown));

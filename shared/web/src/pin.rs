@@ -27,7 +27,8 @@ impl fmt::Debug for Pin {
 }
 
 impl Pin {
-    /// Reads six digits; spaces around and between them are ignored (a password manager or a copy may add some).
+    /// Reads six digits; spaces around and between them are ignored (a password manager or a copy may add
+    /// some).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits: String = text.chars().filter(|c| *c != ' ').collect();
@@ -77,7 +78,8 @@ impl PinHash {
     /// Whether the PIN is the one that was hashed. Compares in constant time.
     #[must_use]
     pub fn matches(&self, pin: &Pin) -> bool {
-        // FAIL-CLOSED: a hash that cannot be read matches nothing, and so does one that asks for more than ours.
+        // FAIL-CLOSED: a hash that cannot be read matches nothing, and so does one that asks for more than
+        // ours.
         let Ok(hash) = PasswordHash::new(&self.0) else { return false };
         let Ok(params) = Params::try_from(&hash) else { return false };
         params.m_cost() <= MEMORY_KIB
@@ -172,8 +174,12 @@ mod tests {
         for bad in ["", "123456", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ"] {
             assert!(!PinHash::from_phc(bad).matches(&pin), "{bad}");
         }
-        let greedy = good.as_phc().replace("m=19456", "m=4194304");
-        assert!(!PinHash::from_phc(&greedy).matches(&pin));
+        assert!(good.matches(&pin));
+        for (memory, passes) in [(MEMORY_KIB + 8, PASSES), (MEMORY_KIB, PASSES + 1)] {
+            let greedy = Argon2::from(Params::new(memory, passes, 1, None).unwrap());
+            let hash: PasswordHash = greedy.hash_password_with_salt(b"123456", &[7; 16]).unwrap();
+            assert!(!PinHash::from_phc(&hash.to_string()).matches(&pin), "{memory} {passes}");
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! One HTTP request as the function URL hands it over. Must never expose the caller's address, nor rebuild the body.
+//! One HTTP request as the function URL hands it over. Must never expose the caller's address, nor rebuild
+//! the body.
 use crate::{Fields, FormRefused, WebError, decode_component, encoding::from_base64_standard};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
@@ -115,7 +116,8 @@ impl Request {
     /// Reads a function-URL event (payload version 2).
     ///
     /// # Errors
-    /// [`WebError::ReadEvent`] when it is not such an event, [`WebError::DecodeBody`] when its base64 is broken.
+    /// [`WebError::ReadEvent`] when it is not such an event, [`WebError::DecodeBody`] when its base64 is
+    /// broken.
     pub fn from_event(event: serde_json::Value) -> Result<Self, WebError> {
         let event: UrlEvent = serde_json::from_value(event).map_err(WebError::ReadEvent)?;
         let body = if event.is_base64_encoded {
@@ -214,7 +216,8 @@ impl Request {
         &self.query
     }
 
-    /// The query's fields; a query that cannot be read counts as empty (it never decides anything but a view).
+    /// The query's fields; a query that cannot be read counts as empty (it never decides anything but a
+    /// view).
     #[must_use]
     pub fn query(&self) -> Fields {
         Fields::parse(self.query.as_bytes()).unwrap_or_default()
@@ -268,7 +271,8 @@ impl Request {
     #[must_use]
     pub fn sent_from(&self, public_url: Option<&str>) -> SentFrom {
         let site = self.header("sec-fetch-site");
-        // FAIL-CLOSED: `same-site` is elsewhere too (function URLs share a suffix), and so is a word we do not know.
+        // FAIL-CLOSED: `same-site` is elsewhere too (function URLs share a suffix), and so is a word we do
+        // not know.
         if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
             return SentFrom::Elsewhere;
         }
@@ -300,7 +304,8 @@ mod tests {
 
     fn event() -> serde_json::Value {
         json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": "/s/a%2Fb/halt", "rawQueryString": "l=nl&x=%41",
+            "version": "2.0", "routeKey": "$default", "rawPath": "/s/a%2Fb/halt",
+            "rawQueryString": "l=nl&x=%41",
             "cookies": ["__Host-c=abc", "other=1"],
             "headers": {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8", "x-odd": null},
             "requestContext": {"domainName": "h.lambda-url.eu-west-1.on.aws", "requestId": "q-1",

@@ -30,7 +30,8 @@ impl Response {
             ("cache-control", "no-store"),
             ("content-security-policy", policy),
             ("content-type", content_type),
-            // WHY NOT no-referrer: a form's POST would say `Origin: null`, and could not be told from a foreign one.
+            // WHY NOT no-referrer: a form's POST would say `Origin: null`, and could not be told from a
+            // foreign one.
             ("referrer-policy", "same-origin"),
             ("x-content-type-options", "nosniff"),
             ("x-robots-tag", "noindex"),

@@ -1,4 +1,5 @@
-//! The console's session cookie and form tokens, both sealed by one key. Must never trust what it did not seal.
+//! The console's session cookie and form tokens, both sealed by one key. Must never trust what it did not
+//! seal.
 use crate::{
     KeyId, LinkSigner, Request, WebError,
     encoding::{base64url, from_base64url, hex, random, same_bytes},

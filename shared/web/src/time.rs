@@ -1,4 +1,5 @@
-//! Times as people read them: company zone, 24 h with seconds, offset. Must never print a time without its zone known.
+//! Times as people read them: company zone, 24 h with seconds, offset. Must never print a time without its
+//! zone known.
 use crate::{Lang, WebError, visible_line};
 use maud::{Markup, html};
 use types::Timestamp;

@@ -1,4 +1,5 @@
-//! How the panel looks: shape and frame tell the state without colour. Must never use red, which is HALT's alone.
+//! How the panel looks: shape and frame tell the state without colour. Must never use red, which is HALT's
+//! alone.
 use super::{Panel, State};
 use maud::{Markup, html};
 
@@ -6,7 +7,8 @@ use maud::{Markup, html};
 pub const STYLE: &str = "\
 .p{box-sizing:border-box;min-height:272px;padding:16px;border:4px solid;border-radius:12px;display:flex;\
 flex-direction:column;gap:8px}\
-.p h1{margin:0;font-size:2.5rem;line-height:1.1;display:flex;align-items:center;gap:12px;overflow-wrap:anywhere}\
+.p h1{margin:0;font-size:2.5rem;line-height:1.1;display:flex;align-items:center;gap:12px;\
+overflow-wrap:anywhere}\
 .p svg{flex:none;width:40px;height:40px;fill:currentColor;stroke:currentColor;stroke-width:0}\
 .p p{margin:0}.p b{font-size:1.2rem;line-height:1.3}.p small{margin-top:auto;font-size:1rem}\
 .f-run{background:#0b4f9f;border-color:#0b4f9f;color:#fff}\

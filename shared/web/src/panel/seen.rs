@@ -39,7 +39,8 @@ pub enum Control {
 pub enum Flags {
     /// No usable answer.
     Silent,
-    /// No flag, and the arming key carries the control item's epoch (or the control item gave none to compare).
+    /// No flag, and the arming key carries the control item's epoch (or the control item gave none to
+    /// compare).
     Clear,
     /// The global flag exists.
     Halted,

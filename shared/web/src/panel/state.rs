@@ -68,7 +68,8 @@ impl State {
     #[must_use]
     pub fn of(seen: &Seen) -> Self {
         match (&seen.control, seen.flags) {
-            // INVARIANT (I1): halted and nothing in flight is said from the control item alone, from one answer of it.
+            // INVARIANT (I1): halted and nothing in flight is said from the control item alone, from one
+            // answer of it.
             (Control::Halted { .. } | Control::NotYetArmed, _) => Self::halted(seen),
             (Control::Armed, Flags::Halted) => Self::StoppingByHand,
             // INVARIANT (I5): an emptied switch store is a stop, not a permission.
@@ -129,7 +130,8 @@ impl State {
         word.text(lang)
     }
 
-    /// Whether the HALT control belongs on the page. Where the halt is latched it is gone, and nothing takes its place.
+    /// Whether the HALT control belongs on the page. Where the halt is latched it is gone, and nothing
+    /// takes its place.
     #[must_use]
     pub const fn offers_halt(self) -> bool {
         match self {

@@ -67,27 +67,32 @@ fn each_row_says_exactly_its_words() {
         (
             State::NotStarted,
             seen(Control::NotYetArmed, Flags::Disarmed),
-            "HALTED | Not started yet. | Nobody has started the agent. It starts in dry-run: it reads deals and changes nothing.",
+            "HALTED | Not started yet. | Nobody has started the agent. It starts in dry-run: it reads \
+             deals and changes nothing.",
         ),
         (
             State::RunningWrites,
             clear(),
-            "RUNNING | The agent can change deals in HubSpot. | Writes on: notes, stages. | Dry-run: follow-ups.",
+            "RUNNING | The agent can change deals in HubSpot. | Writes on: notes, stages. | Dry-run: \
+             follow-ups.",
         ),
         (
             State::RunningDry,
             dry(clear()),
-            "RUNNING | In dry-run: it reads deals and changes nothing. | Dry-run: notes, stages, follow-ups.",
+            "RUNNING | In dry-run: it reads deals and changes nothing. | Dry-run: notes, stages, \
+             follow-ups.",
         ),
         (
             State::RunningExcept,
             Seen { customers: vec![customer()], ..clear() },
-            "RUNNING | For everyone except 1 customer. | Halted: Van Dijk Logistics. | Writes on: notes, stages. | Dry-run: follow-ups.",
+            "RUNNING | For everyone except 1 customer. | Halted: Van Dijk Logistics. | Writes on: \
+             notes, stages. | Dry-run: follow-ups.",
         ),
         (
             State::RunningExcept,
             Seen { customers: vec![customer(); 5], ..dry(clear()) },
-            "RUNNING | For everyone except 5 customers. | Halted: Van Dijk Logistics, Van Dijk Logistics, Van Dijk Logistics and 2 more. | Dry-run: notes, stages, follow-ups.",
+            "RUNNING | For everyone except 5 customers. | Halted: Van Dijk Logistics, Van Dijk \
+             Logistics, Van Dijk Logistics and 2 more. | Dry-run: notes, stages, follow-ups.",
         ),
         (
             State::Halting,
@@ -102,47 +107,56 @@ fn each_row_says_exactly_its_words() {
         (
             State::Halted,
             stopped(By::You),
-            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by you at 02:14:05.",
+            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by you at \
+             02:14:05.",
         ),
         (
             State::Halted,
             stopped(By::Name("<Joris>".into())),
-            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by &lt;Joris&gt; at 02:14:05.",
+            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by \
+             &lt;Joris&gt; at 02:14:05.",
         ),
         (
             State::Halted,
             stopped(By::Flag),
-            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Set directly in the switch store, seen at 02:14:05.",
+            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Set directly in \
+             the switch store, seen at 02:14:05.",
         ),
         (
             State::Halted,
             seen(halted(By::You), Flags::Silent),
-            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by you at 02:14:05. | One switch confirmed. The other is tried again.",
+            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by you at \
+             02:14:05. | One switch confirmed. The other is tried again.",
         ),
         (
             State::HaltedByCap,
             stopped(By::Cap(Cap::UsdPerDay)),
-            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by the daily budget at 02:14:05.",
+            "HALTED | Nothing in flight. | The agent is stopped for every customer. | Halted by the \
+             daily budget at 02:14:05.",
         ),
         (
             State::HaltedUnknown,
             Seen { unknown: vec![stage()], ..stopped(By::You) },
-            "HALTED | Nothing is being sent. Check 1 deal. | HubSpot never answered for the stage of deal 4302, Bakker Transport. | Halted by you at 02:14:05.",
+            "HALTED | Nothing is being sent. Check 1 deal. | HubSpot never answered for the stage of \
+             deal 4302, Bakker Transport. | Halted by you at 02:14:05.",
         ),
         (
             State::HaltedUnknown,
             Seen { unknown: vec![stage(), stage(), note()], ..stopped(By::You) },
-            "HALTED | Nothing is being sent. Check 2 deals. | HubSpot never answered for 3 writes. | Halted by you at 02:14:05.",
+            "HALTED | Nothing is being sent. Check 2 deals. | HubSpot never answered for 3 writes. | \
+             Halted by you at 02:14:05.",
         ),
         (
             State::Stopped,
             life("2026-07-24T00:13:06Z", seen(Control::Armed, Flags::Silent)),
-            "STOPPED | Cannot reach one of the two switches. | The agent asks both before every step. No answer: no step. None has run since 02:13:06.",
+            "STOPPED | Cannot reach one of the two switches. | The agent asks both before every step. \
+             No answer: no step. None has run since 02:13:06.",
         ),
         (
             State::Unknown,
             life("2026-07-24T00:13:58Z", seen(Control::Armed, Flags::Silent)),
-            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, but the agent did something 9 seconds ago.",
+            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, but the agent did \
+             something 9 seconds ago.",
         ),
         (
             State::Unknown,
@@ -150,17 +164,20 @@ fn each_row_says_exactly_its_words() {
                 in_flight: vec![note()],
                 ..life("2026-07-23T00:00:00Z", seen(Control::Armed, Flags::Silent))
             },
-            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, but the agent may be writing. | 1 write in flight.",
+            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, but the agent may \
+             be writing. | 1 write in flight.",
         ),
         (
             State::Unknown,
             seen(Control::Silent, Flags::Clear),
-            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, and nothing else can tell us. | Writes in flight: unknown, finished in 65 seconds at the latest.",
+            "UNKNOWN | Treat it as RUNNING. | Cannot reach one of the two switches, and nothing else \
+             can tell us. | Writes in flight: unknown, finished in 65 seconds at the latest.",
         ),
         (
             State::Unknown,
             seen(Control::Silent, Flags::Silent),
-            "UNKNOWN | Treat it as RUNNING. | Neither switch answers. | Writes in flight: unknown, finished in 65 seconds at the latest.",
+            "UNKNOWN | Treat it as RUNNING. | Neither switch answers. | Writes in flight: unknown, \
+             finished in 65 seconds at the latest.",
         ),
         (
             State::Emptied,
@@ -170,17 +187,21 @@ fn each_row_says_exactly_its_words() {
         (
             State::Emptied,
             Seen { in_flight: vec![note()], ..seen(Control::Armed, Flags::OtherEpoch) },
-            "HALTED | The switch store was emptied. | The agent is stopped until a person resumes it. | 1 write in flight.",
+            "HALTED | The switch store was emptied. | The agent is stopped until a person resumes it. | \
+             1 write in flight.",
         ),
         (
             State::StoppingByHand,
             seen(Control::Armed, Flags::Halted),
-            "STOPPING | Set directly in the switch store. | The agent stops when it next checks that switch. Press HALT to make it last.",
+            "STOPPING | Set directly in the switch store. | The agent stops when it next checks that \
+             switch. Press HALT to make it last.",
         ),
         (
             State::StoppingOneSwitch,
             seen(Control::Silent, Flags::Halted),
-            "STOPPING | One switch confirmed. | The agent stops when it next checks that switch. Wait for HALTED. The other switch is tried again. | Writes in flight: unknown, finished in 65 seconds at the latest.",
+            "STOPPING | One switch confirmed. | The agent stops when it next checks that switch. Wait \
+             for HALTED. The other switch is tried again. | Writes in flight: unknown, finished in 65 \
+             seconds at the latest.",
         ),
     ];
     for (state, seen, words) in rows {
