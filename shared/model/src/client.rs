@@ -179,22 +179,44 @@ impl Messages {
     }
 }
 
+/// How long the switch has been unreadable.
+struct Patience {
+    readable_at: Instant,
+    max: Duration,
+}
+
+impl Patience {
+    /// How long the next look may take.
+    fn left(&self, now: Instant) -> Duration {
+        self.max.saturating_sub(now.saturating_duration_since(self.readable_at))
+    }
+
+    /// Does this look stop the run?
+    fn stops(&mut self, look: Watch, now: Instant) -> bool {
+        match look {
+            Watch::Clear => {
+                self.readable_at = now;
+                false
+            }
+            Watch::Halted => true,
+            // FAIL-CLOSED: a switch that cannot be read for so long may say halt.
+            Watch::Unreadable => self.left(now).is_zero(),
+        }
+    }
+}
+
 /// Returns when the run has to stop: a flag says so, or the switch has been unreadable for too long.
 async fn stopped<W, F>(watch: &W, pace: Pace)
 where
     W: Fn() -> F,
     F: Future<Output = Watch>,
 {
-    let mut readable_at = Instant::now();
+    let mut patience = Patience { readable_at: Instant::now(), max: pace.unreadable_max };
     loop {
-        let patience = pace.unreadable_max.saturating_sub(readable_at.elapsed());
-        match timeout(patience, watch()).await {
-            Ok(Watch::Clear) => readable_at = Instant::now(),
-            Ok(Watch::Halted) => return,
-            // FAIL-CLOSED: a switch that cannot be read is a switch that may be off.
-            Ok(Watch::Unreadable) if readable_at.elapsed() >= pace.unreadable_max => return,
-            Ok(Watch::Unreadable) => {}
-            Err(_) => return,
+        // A look that takes up all the patience is an unreadable one.
+        let look = timeout(patience.left(Instant::now()), watch()).await.unwrap_or(Watch::Unreadable);
+        if patience.stops(look, Instant::now()) {
+            return;
         }
         sleep(pace.every).await;
     }

@@ -267,6 +267,8 @@ pub(crate) mod tests {
         assert!(Frozen::from_bytes(made.bytes().to_vec(), "claude-haiku-4-5").is_err(), "other model");
         let cut = made.bytes().get(..made.bytes().len() - 1).unwrap().to_vec();
         assert!(Frozen::from_bytes(cut, "claude-haiku-5-5").is_err());
+        let elsewhere = br#"{"model":"claude-haiku-5-5","tools":["#.to_vec();
+        assert!(Frozen::from_bytes(elsewhere, "claude-haiku-5-5").is_err(), "messages would become tools");
         let broken = br#"{"model":"claude-haiku-5-5","system":[,"messages":["#.to_vec();
         assert!(Frozen::from_bytes(broken, "claude-haiku-5-5").is_err());
     }

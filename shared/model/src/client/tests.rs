@@ -82,7 +82,10 @@ async fn clear() -> Watch {
 }
 
 async fn once(messages: &Messages) -> Turn {
-    messages.attempt(&body(), 2_048, clear).await
+    fn sendable<F: Future + Send>(future: F) -> F {
+        future
+    }
+    sendable(messages.attempt(&body(), 2_048, clear)).await
 }
 
 fn reply(status: u16, text: &'static str) -> Reply {
@@ -149,7 +152,10 @@ async fn a_connection_that_never_stood_is_not_charged() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_or_never_comes_is_charged_in_full() {
-    let (messages, _) = server(|| "x".repeat(ANSWER_BYTES_MAX + 1).into_response()).await;
+    let padded = |bytes: usize| format!("{OK}{}", " ".repeat(bytes - OK.len()));
+    let (messages, _) = server(move || padded(ANSWER_BYTES_MAX).into_response()).await;
+    assert!(matches!(once(&messages).await, Turn::Answer(_)), "1 MB is still read");
+    let (messages, _) = server(move || padded(ANSWER_BYTES_MAX + 1).into_response()).await;
     let turn = once(&messages).await;
     assert!(matches!(&turn, Turn::Rejected { kind, .. } if kind == "unreadable_answer"), "{turn:?}");
     assert_eq!(turn.settlement(), Settlement::InFull);
@@ -170,15 +176,24 @@ fn unanswered(url: &str) -> Messages {
 }
 
 #[tokio::test]
-async fn a_halt_drops_the_request() {
-    let (_listener, url) = listen().await;
-    let looks = AtomicUsize::new(0);
-    let watch =
-        || async { if looks.fetch_add(1, Ordering::SeqCst) < 3 { Watch::Clear } else { Watch::Halted } };
-    let turn = unanswered(&url).attempt(&body(), 2_048, watch).await;
+async fn a_halt_drops_the_request_that_is_under_way() {
+    let (listener, url) = listen().await;
+    let arrived = AtomicUsize::new(0);
+    let watch = || async { if arrived.load(Ordering::SeqCst) == 0 { Watch::Clear } else { Watch::Halted } };
+    // Takes the request, never answers, and ends when the client has closed the connection.
+    let server = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut received = Vec::new();
+        while stream.read_buf(&mut received).await.unwrap() > 0 {
+            if received.ends_with(b"\"max_tokens\":1024}") {
+                arrived.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    let client = unanswered(&url);
+    let (turn, ()) = tokio::join!(async { client.attempt(&body(), 2_048, watch).await }, server);
     assert_eq!(turn, Turn::Halted);
     assert_eq!(turn.settlement(), Settlement::InFull);
-    assert_eq!(looks.load(Ordering::SeqCst), 4, "the first halt ends it");
 }
 
 #[tokio::test]
@@ -198,26 +213,17 @@ async fn a_switch_that_cannot_be_read_for_too_long_halts() {
     assert_eq!(silent, Turn::Halted, "a look that never returns is no look");
 }
 
-#[tokio::test]
-async fn a_switch_that_can_be_read_again_does_not_halt() {
-    // Every other look fails for much longer than the patience in all; each good one starts it anew.
-    let looks = AtomicUsize::new(0);
-    let enough = tokio::sync::Notify::new();
-    let pace = Pace { every: Duration::from_millis(1), unreadable_max: Duration::from_secs(60) };
-    let watch = || async {
-        match looks.fetch_add(1, Ordering::SeqCst) {
-            50.. => {
-                enough.notify_one();
-                Watch::Clear
-            }
-            n if n % 2 == 0 => Watch::Unreadable,
-            _ => Watch::Clear,
-        }
-    };
-    tokio::select! {
-        () = stopped(&watch, pace) => panic!("must not stop"),
-        () = enough.notified() => {}
-    }
+#[test]
+fn only_an_unbroken_silence_of_the_switch_halts() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut patience = Patience { readable_at: start, max: PACE.unreadable_max };
+    assert!(!patience.stops(Watch::Unreadable, at(2_999)));
+    assert!(!patience.stops(Watch::Clear, at(2_999)), "read again: the count starts anew");
+    assert!(!patience.stops(Watch::Unreadable, at(5_998)));
+    assert_eq!(patience.left(at(5_998)), Duration::from_millis(1));
+    assert!(patience.stops(Watch::Unreadable, at(5_999)));
+    assert!(patience.stops(Watch::Halted, start), "a flag stops at once");
 }
 
 #[tokio::test]
