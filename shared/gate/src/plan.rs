@@ -1,11 +1,13 @@
 //! What a tool call would do, worked out before anything is decided. Must never change anything.
 use serde_json::Value;
 use std::sync::Arc;
-use types::{CustomerId, DealId, IntentId, Reason, Stages, Target, Timestamp};
+use types::{CustomerId, DealId, IntentId, Reason, RunId, Stages, Target, Timestamp};
 
 /// What every tool may know of the run it works for. The model has no say in any of it.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// The run.
+    pub run_id: RunId,
     /// The one deal that this run's tools act on, fixed before the first model call.
     pub deal_id: DealId,
     /// Whose deal it is.

@@ -15,7 +15,7 @@ pub use admit::Admitted;
 pub use entry::{ENTRY_SCHEMA_VERSION, Entry, PartRef, PromptRef};
 pub use error::LedgerError;
 pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};
-pub use outbox::{INLINE, OutboxRow};
+pub use outbox::{INLINE, OutboxRow, Ping};
 pub use run::{
     Claim, EventRef, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of, sha256_hex,
 };

@@ -137,3 +137,60 @@ fn read(entry_id: String, body: Option<&str>) -> OutboxRow {
     };
     OutboxRow { entry_id, entry }
 }
+
+/// A message to people that must arrive once, although Slack may be away: kept until it was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ping {
+    /// The row's id.
+    pub id: String,
+    /// What to say, in the sender's own shape.
+    pub body: Value,
+}
+
+impl Ledger {
+    /// Queues a message to people. The same id is queued once.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store gave no answer.
+    pub async fn queue_ping(&self, ping: &Ping) -> Result<(), LedgerError> {
+        let put = Put::builder()
+            .table_name(&self.runs)
+            .set_item(Some(crate::keyed(&format!("ping#{}", ping.id), "ping")))
+            .item("body", s(&ping.body.to_string()))
+            .item("queue", s("ping"))
+            .item("at", n(self.clock().now_ms()))
+            .build()
+            .map_err(|error| LedgerError::store("queue a ping", error))?;
+        self.transact("queue a ping", vec![TransactWriteItem::builder().put(put).build()]).await.map(drop)
+    }
+
+    /// Messages that nobody took yet, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store gave no answer.
+    pub async fn pings(&self) -> Result<Vec<Ping>, LedgerError> {
+        let rows = self.queued("ping", i64::MAX).await?;
+        let ping = |row: &HashMap<String, AttributeValue>| {
+            let id = row.get("pk")?.as_s().ok()?.strip_prefix("ping#")?.to_owned();
+            let body = serde_json::from_str(row.get("body")?.as_s().ok()?).ok()?;
+            Some(Ping { id, body })
+        };
+        Ok(rows.iter().filter_map(ping).collect())
+    }
+
+    /// Forgets a message that was taken, or that Slack will never take.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store gave no answer; it may then be sent twice.
+    pub async fn drop_ping(&self, id: &str) -> Result<(), LedgerError> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.runs)
+            .set_key(Some(crate::keyed(&format!("ping#{id}"), "ping")))
+            .send();
+        let silent = LedgerError::Store { operation: "drop a ping", source: None };
+        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+        output.map(drop).map_err(|error| LedgerError::store("drop a ping", error.into_service_error()))
+    }
+}

@@ -96,6 +96,8 @@ pub struct RunDeal {
     pub customer_name: String,
     /// HubSpot contact ids on the deal.
     pub contact_ids: Vec<String>,
+    /// People this run is about: those contacts, and the address of who wrote.
+    pub subjects: Vec<String>,
 }
 
 /// The usage that the model reported for the last turn, for the next turn's bound.

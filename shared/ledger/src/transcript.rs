@@ -127,6 +127,26 @@ impl Ledger {
         }
     }
 
+    /// Gives a claim back at an orderly end, so that the next invocation need not wait for this one's deadline. Best effort.
+    pub async fn unclaim(&self, run_id: &RunId, claim: &Claim) {
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.runs)
+            .set_key(Some(keyed(&format!("run#{run_id}"), "run")))
+            .update_expression("REMOVE #owner, #until SET #rev = #rev + :one")
+            .condition_expression("#owner = :me")
+            .expression_attribute_names("#owner", "owner")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_names("#rev", "rev")
+            .expression_attribute_values(":me", s(claim.owner.as_str()))
+            .expression_attribute_values(":one", n(1))
+            .send();
+        if !matches!(tokio::time::timeout(STORE_TIMEOUT, request).await, Ok(Ok(_))) {
+            tracing::debug!(%run_id, "the claim was not this invocation's any more, or was not given back");
+        }
+    }
+
     /// Asks for the customer's lease until `until_ms`, or renews it.
     ///
     /// # Errors

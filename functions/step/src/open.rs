@@ -1,0 +1,217 @@
+//! Step 0: fixes the run's deal and customer and writes the first message, by reads only. Must never call the model.
+use crate::step::{InHand, Next, StepOutput};
+use crate::{StepError, close};
+use crm::{CrmError, Deal, Email, RecordId};
+use interlock::DEADLINE_MARGIN_MS;
+use ledger::{Commit, Leased, RunDeal, RunStatus, Stored};
+use std::fmt::Write;
+use types::{DealId, Reason};
+
+/// Runs of one deal on one day; the brake if an echo of our own write ever starts runs.
+const RUNS_PER_DEAL_AND_DAY: u64 = 20;
+/// How long to wait once for a mail's deal, which may be linked after the mail was logged (seconds).
+const LATE_LINK_S: u32 = 20;
+/// The most deals of one mail that are looked at.
+const DEALS_OF_A_MAIL_MAX: usize = 5;
+
+/// What the event is about, once read.
+enum Found {
+    Deal(Box<Deal>, Option<Box<Email>>),
+    None(Reason),
+    NotYet,
+}
+
+/// Step 0.
+pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError> {
+    let (deal, email) = match find(hand).await {
+        Ok(Found::Deal(deal, email)) => (deal, email),
+        Ok(Found::None(reason)) => return close::finish(hand, RunStatus::Done, reason, None).await,
+        Ok(Found::NotYet) if hand.run.parked_since_ms.is_none() => {
+            close::park(hand, Reason::NoDeal).await?;
+            return Ok(hand.wait(LATE_LINK_S));
+        }
+        Ok(Found::NotYet) => return close::finish(hand, RunStatus::Done, Reason::NoDeal, None).await,
+        Err(error) => return crm_failed(hand, &error).await,
+    };
+    let fixed = match fix(hand, &deal, email.as_deref()).await {
+        Ok(fixed) => fixed,
+        Err(error) => return crm_failed(hand, &error).await,
+    };
+    let until_ms =
+        hand.invocation.deadline_ms.saturating_add(DEADLINE_MARGIN_MS).saturating_add(60_000);
+    if hand.deps.ledger.lease(&fixed.customer_id, &hand.run.run_id, until_ms).await? == Leased::Busy {
+        return Ok(hand.wait(5));
+    }
+    let day = day_of(hand);
+    if hand.deps.ledger.count_run(&fixed.deal_id, &day).await? > RUNS_PER_DEAL_AND_DAY {
+        hand.run.deal = Some(fixed);
+        return close::finish(hand, RunStatus::Failed, Reason::RunsPerDeal, None).await;
+    }
+    let first = first_message(hand, &fixed, email.as_deref(), &day);
+    let bytes = String::from_utf8(model::user_text(&first)?)
+        .map_err(|_| StepError::Inconsistent { what: "the first message is no text" })?;
+    let frozen = model::Frozen::new(&hand.deps.model_name, model::system_text(), &specs(&hand.deps.tools))?;
+    let frozen_text = String::from_utf8(frozen.bytes().to_vec())
+        .map_err(|_| StepError::Inconsistent { what: "the frozen part is no text" })?;
+    let part = hand.deps.ledger.put_shared(&frozen_text).await?;
+    hand.run.deal = Some(fixed);
+    hand.run.frozen = Some(part.hash);
+    hand.run.model = hand.deps.model_name.clone();
+    hand.run.config_version = hand.config.hot.version.clone();
+    hand.run.caps = hand.config.hot.caps;
+    hand.run.parked_since_ms = None;
+    hand.run.n = 1;
+    hand.run.claim = None;
+    let commit = Commit { messages: vec![bytes], ..Commit::default() };
+    match hand.deps.ledger.commit(&mut hand.run, commit).await? {
+        Stored::Yes => Ok(hand.output(Next::Continue, 0)),
+        Stored::Raced => Err(StepError::Raced),
+    }
+}
+
+/// Reads what the event is about.
+async fn find(hand: &InHand<'_>) -> Result<Found, CrmError> {
+    let event = &hand.run.event;
+    if event.kind != "email_created" {
+        let deal_id = DealId::new(event.object_id.clone()).map_err(|_| CrmError::BadId { call: "get deal" })?;
+        let deal = hand.deps.deals.get_deal(&deal_id).await?;
+        return Ok(Found::Deal(Box::new(deal), None));
+    }
+    let id: u64 = event.object_id.parse().map_err(|_| CrmError::BadId { call: "get email" })?;
+    let email = hand.deps.emails.get_email(RecordId::new(id)).await?;
+    if !email.is_inbound_reply() {
+        return Ok(Found::None(Reason::NotInbound));
+    }
+    let mut newest: Option<Deal> = None;
+    for id in email.deal_ids.iter().take(DEALS_OF_A_MAIL_MAX) {
+        let deal_id = DealId::new(id.to_string()).map_err(|_| CrmError::BadId { call: "get deal" })?;
+        let deal = hand.deps.deals.get_deal(&deal_id).await?;
+        // Several deals on one mail: an open one rather than a closed one, then the one that changed last.
+        let rank = |deal: &Deal| (!is_closed(hand, deal), deal.updated_at);
+        if newest.as_ref().is_none_or(|best| rank(&deal) > rank(best)) {
+            newest = Some(deal);
+        }
+    }
+    Ok(match newest {
+        Some(deal) => Found::Deal(Box::new(deal), Some(Box::new(email))),
+        None => Found::NotYet,
+    })
+}
+
+fn is_closed(hand: &InHand<'_>, deal: &Deal) -> bool {
+    let stage = deal.stage.as_deref().and_then(|stage| hand.config.hot.stages.find(stage));
+    stage.is_some_and(|rule| rule.closed)
+}
+
+/// The deal, its customer and the names that people know them by.
+async fn fix(hand: &InHand<'_>, deal: &Deal, email: Option<&Email>) -> Result<RunDeal, CrmError> {
+    let customer_id = deal.customer_id()?;
+    let customer_name = customer_name(hand, deal, customer_id.as_str()).await?;
+    let contact_ids: Vec<String> = deal.contact_ids.iter().map(ToString::to_string).collect();
+    let mut subjects = contact_ids.clone();
+    subjects.extend(email.iter().flat_map(|email| email.contact_ids.iter().map(ToString::to_string)));
+    subjects.extend(email.and_then(|email| email.from.clone()));
+    subjects.sort();
+    subjects.dedup();
+    Ok(RunDeal {
+        deal_id: deal.id.clone(),
+        deal_name: line(deal.name.as_deref().unwrap_or("(no name)")),
+        customer_id,
+        customer_name,
+        contact_ids,
+        subjects,
+    })
+}
+
+async fn customer_name(hand: &InHand<'_>, deal: &Deal, customer: &str) -> Result<String, CrmError> {
+    if let Some(company) = deal.companies.iter().find(|company| company.id.to_string() == customer) {
+        let company = hand.deps.companies.get_company(company.id).await?;
+        return Ok(line(company.name.as_deref().unwrap_or("(no name)")));
+    }
+    let Some(first) = deal.contact_ids.first() else { return Ok("(no company)".to_owned()) };
+    let contact = hand.deps.contacts.get_contact(*first).await?;
+    let name = [contact.first_name, contact.last_name].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    Ok(format!("{} (no company)", line(&name)))
+}
+
+/// A name as one short line without control characters: it is shown to people and to the model.
+fn line(text: &str) -> String {
+    let plain: String = text.chars().filter(|c| !c.is_control()).take(120).collect();
+    plain.trim().to_owned()
+}
+
+/// What the model reads first: the event, the run's own deal, the rules that change, and the mail as data.
+fn first_message(hand: &InHand<'_>, deal: &RunDeal, email: Option<&Email>, day: &str) -> String {
+    let hot = &hand.config.hot;
+    let mut text = format!("Today is {day} ({}). This run is about deal {}.\n", hot.zone, deal.deal_id);
+    let stages: Vec<String> = hot
+        .stages
+        .0
+        .iter()
+        .filter(|rule| rule.agent_may_move_here)
+        .map(|rule| format!("{} ({})", rule.stage_id, line(&rule.label)))
+        .collect();
+    let listed = if stages.is_empty() { "none".to_owned() } else { stages.join(", ") };
+    // Writing into a String cannot fail.
+    let _ = writeln!(text, "Stages that set_stage may move it to: {listed}.");
+    match (email, hand.run.event.property.as_deref()) {
+        (Some(email), _) => {
+            text.push_str("Event: a reply arrived.\n");
+            text.push_str(&model::untrusted("mail", &mail_text(email)));
+        }
+        (None, Some(property)) => {
+            let _ = write!(text, "Event: `{property}` of the deal was changed in the CRM.");
+        }
+        (None, None) => text.push_str("Event: the deal was created in the CRM."),
+    }
+    text
+}
+
+fn mail_text(email: &Email) -> String {
+    let at = email.timestamp.map(|at| at.to_string()).unwrap_or_default();
+    format!(
+        "From: {}\nDate: {at}\nSubject: {}\n\n{}",
+        email.from.as_deref().unwrap_or("(unknown)"),
+        email.subject.as_deref().unwrap_or("(none)"),
+        email.text.as_deref().unwrap_or("(empty)"),
+    )
+}
+
+fn specs(tools: &tools::Registry) -> Vec<model::ToolSpec> {
+    tools
+        .all()
+        .iter()
+        .map(|tool| model::ToolSpec {
+            name: tool.name.to_owned(),
+            description: tool.description.to_owned(),
+            input_schema: tool.schema.clone(),
+        })
+        .collect()
+}
+
+/// Today in the ops lead's zone.
+pub(crate) fn day_of(hand: &InHand<'_>) -> String {
+    let now = hand.deps.clock.now();
+    match now.in_tz(&hand.config.hot.zone) {
+        Ok(zoned) => zoned.date().to_string(),
+        Err(_) => now.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
+    }
+}
+
+/// The CRM could not be read: look again, or end.
+pub(crate) async fn crm_failed(hand: &mut InHand<'_>, error: &CrmError) -> Result<StepOutput, StepError> {
+    tracing::warn!(run_id = %hand.run.run_id, %error, "the CRM could not be read");
+    match error {
+        CrmError::RateLimited { daily: false, .. } => close::park(hand, Reason::CrmRateLimited).await,
+        CrmError::RateLimited { .. } => {
+            close::finish(hand, RunStatus::Failed, Reason::CrmRateLimited, None).await
+        }
+        CrmError::Unavailable { .. } => close::park(hand, Reason::CrmUnavailable).await,
+        CrmError::NotFound { .. }
+        | CrmError::Refused { .. }
+        | CrmError::Malformed { .. }
+        | CrmError::TooLarge { .. }
+        | CrmError::Incomplete { .. }
+        | CrmError::BadId { .. } => close::finish(hand, RunStatus::Failed, error.reason(), None).await,
+    }
+}
