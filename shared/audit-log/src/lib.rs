@@ -1,1 +1,29 @@
-//! audit-log
+//! The audit log in Postgres: append, read, verify, erase. Must never decide anything, nor change a row once written.
+
+mod append;
+mod canonical;
+mod error;
+mod judge;
+mod migrate;
+mod row;
+mod search;
+mod session;
+mod subject;
+mod verify;
+mod why;
+
+#[cfg(test)]
+mod test_postgres;
+#[cfg(test)]
+mod tests;
+
+pub use append::{AppendResult, Poison};
+pub use canonical::canonical_bytes;
+pub use error::{Error, Fault};
+pub use judge::{Judged, Judgement};
+pub use row::Row;
+pub use search::{JudgedFilter, Page, Query};
+pub use session::AuditLog;
+pub use subject::{Erased, Erasure, Export};
+pub use verify::{Damage, Point, Verified};
+pub use why::{Answer, Count, Lag, Prompt};

@@ -1,0 +1,265 @@
+//! Finding rows: by deal, customer, person or run; the would-have log; one run. Must never walk the whole log for a deal.
+use crate::canonical::{column, person_key};
+use crate::error::Error;
+use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of};
+use crate::session::AuditLog;
+use serde::Serialize;
+use tokio_postgres::types::ToSql;
+use types::{Actor, EntryState, Timestamp};
+
+/// Most rows of one page.
+const LIMIT_MAX: u32 = 10_000;
+/// Where counting older rows stops.
+const OLDER_MAX: i64 = 1_000;
+/// What a bare id may be the id of.
+const TARGET_KINDS: [&str; 9] =
+    ["deal", "customer", "contact", "person", "tool", "event", "config", "run", "request"];
+/// The call's first entry, once per call.
+const FIRST_OF_ITS_CALL: &str = "(e.intent_id IS NULL OR NOT EXISTS \
+     (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq < e.seq))";
+
+/// What to look for; everything given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// A deal, customer, contact or run id, a mail address, or a whole target (`deal:4411`).
+    pub text: Option<String>,
+    /// Who did it.
+    pub actor: Option<Actor>,
+    /// The tool, or `halt`, `flip`, ...
+    pub verb: Option<String>,
+    /// How it ended: any of these; empty means any.
+    pub decisions: Vec<EntryState>,
+    /// The stage it leads to (any letter case).
+    pub to_stage: Option<String>,
+    /// The customer.
+    pub customer_id: Option<String>,
+    /// What people said of it.
+    pub judged: Option<JudgedFilter>,
+    /// Called at or after.
+    pub from: Option<Timestamp>,
+    /// Called before.
+    pub until: Option<Timestamp>,
+    /// Rows a page; 0 means 25.
+    pub limit: u32,
+    /// [`Page::next`] of the page before.
+    pub cursor: Option<i64>,
+}
+
+/// Filter by judgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JudgedFilter {
+    /// Nobody said anything, or took it back.
+    NotYet,
+    /// Judged, either way.
+    Judged,
+    /// Judged as expected.
+    Expected,
+    /// Judged as surprising.
+    Surprising,
+}
+
+/// Rows, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The cursor of the next page, if there is one.
+    pub next: Option<i64>,
+    /// How many rows match before `from` (counted up to 1,000); 0 where no `from` was given.
+    pub older: u64,
+}
+
+/// SQL in the making: conditions and their values.
+#[derive(Default)]
+struct Conditions {
+    sql: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Conditions {
+    /// Adds a condition; `?` stands for the value.
+    fn with(&mut self, sql: &str, value: impl ToSql + Sync + Send + 'static) {
+        self.values.push(Box::new(value));
+        self.sql.push(sql.replace('?', &format!("${}", self.values.len())));
+    }
+
+    fn values(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect()
+    }
+
+    fn text(&self) -> String {
+        self.sql.join(" AND ")
+    }
+}
+
+impl AuditLog {
+    /// One page of rows, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Unreadable`] and the connection's errors.
+    pub async fn search(&self, query: &Query) -> Result<Page, Error> {
+        let limit = if query.limit == 0 { 25 } else { query.limit.min(LIMIT_MAX) };
+        let mut conditions = conditions(query);
+        if let Some(from) = query.from {
+            conditions.with(&at("e.occurred_at >="), from.as_microsecond());
+        }
+        if let Some(cursor) = query.cursor {
+            conditions.with("e.seq < ?", cursor);
+        }
+        conditions.values.push(Box::new(i64::from(limit) + 1));
+        let sql = format!(
+            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.seq = ANY (ARRAY(\
+             SELECT e.seq FROM audit.entry e JOIN audit.payload p ON p.seq = e.seq WHERE {} \
+             ORDER BY e.seq DESC LIMIT ${})) ORDER BY v.seq DESC",
+            conditions.text(),
+            conditions.values.len(),
+        );
+        let found = self.read("rows", &sql, &conditions.values()).await?;
+        let mut rows = found.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
+        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        if more {
+            rows.pop();
+        }
+        let next = if more { rows.last().map(|row| row.seq) } else { None };
+        Ok(Page { rows, next, older: self.older(query).await? })
+    }
+
+    async fn older(&self, query: &Query) -> Result<u64, Error> {
+        let Some(from) = query.from else { return Ok(0) };
+        let mut conditions = conditions(query);
+        conditions.with(&at("e.occurred_at <"), from.as_microsecond());
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT FROM audit.entry e JOIN audit.payload p ON p.seq = e.seq \
+             WHERE {} LIMIT {OLDER_MAX}) o",
+            conditions.text()
+        );
+        let found = self.read("the count of older rows", &sql, &conditions.values()).await?;
+        Ok(found.first().map_or(0, |row| row.get::<_, i64>(0).unsigned_abs()))
+    }
+
+    /// The would-have log: [`Self::search`] with the decision fixed.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn would_have(&self, query: &Query) -> Result<Page, Error> {
+        self.search(&Query { decisions: vec![EntryState::WouldHave], ..query.clone() }).await
+    }
+
+    /// Every row of a run, in order.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn run(&self, run_id: &str) -> Result<Vec<Row>, Error> {
+        let sql = format!(
+            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.run_id = $1 ORDER BY v.seq"
+        );
+        let found = self.read("a run", &sql, &[&column(run_id)]).await?;
+        found.iter().map(row_of).collect()
+    }
+
+    /// One row, by its place.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn row(&self, seq: i64) -> Result<Option<Row>, Error> {
+        let sql = format!("SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.seq = $1");
+        self.read("a row", &sql, &[&seq]).await?.first().map(row_of).transpose()
+    }
+}
+
+/// A comparison with a time given in microseconds, so that the column stays bare and its index usable.
+fn at(comparison: &str) -> String {
+    format!("{comparison} timestamptz 'epoch' + ?::int8 * interval '1 microsecond'")
+}
+
+fn conditions(query: &Query) -> Conditions {
+    let mut all = Conditions::default();
+    if let Some(text) = query.text.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        let ids = Ids::of(text);
+        // One search term, four meanings, each with its own index.
+        all.values.push(Box::new(ids.targets));
+        all.values.push(Box::new(ids.bare.clone()));
+        all.values.push(Box::new(ids.persons));
+        all.sql.push(
+            "e.seq IN (SELECT seq FROM audit.payload WHERE target_id = ANY ($1) \
+             UNION SELECT seq FROM audit.payload WHERE customer_id = ANY ($2) \
+             UNION SELECT seq FROM audit.entry WHERE run_id = ANY ($2) \
+             UNION SELECT coalesce((SELECT min(a.seq) FROM audit.entry a WHERE a.intent_id = b.intent_id), b.seq) \
+             FROM audit.subject s JOIN audit.entry b ON b.seq = s.seq WHERE s.person = ANY ($3))"
+                .to_owned(),
+        );
+    }
+    all.sql.push(FIRST_OF_ITS_CALL.to_owned());
+    if let Some(actor) = &query.actor {
+        all.with("e.actor = ?", column(&actor.to_string()));
+    }
+    if let Some(verb) = &query.verb {
+        all.with("e.verb = ?", column(verb));
+    }
+    if let Some(stage) = &query.to_stage {
+        all.with("p.to_stage = ?", column(&stage.to_lowercase()));
+    }
+    if let Some(customer) = &query.customer_id {
+        all.with("p.customer_id = ?", column(customer));
+    }
+    if let Some(until) = query.until {
+        all.with(&at("e.occurred_at <"), until.as_microsecond());
+    }
+    match query.decisions.as_slice() {
+        [] => {}
+        // A would-have row has no later entry, and an index of its own.
+        [EntryState::WouldHave] => all.sql.push("e.state = 'would_have'".to_owned()),
+        decisions => all.with(
+            "coalesce((SELECT x.state FROM audit.entry x WHERE x.intent_id = e.intent_id \
+             ORDER BY x.seq DESC LIMIT 1), e.state) = ANY (?)",
+            decisions.iter().map(|state| state.code()).collect::<Vec<_>>(),
+        ),
+    }
+    if let Some(judged) = query.judged {
+        all.sql.push(judged_condition(judged).to_owned());
+    }
+    all
+}
+
+const fn judged_condition(filter: JudgedFilter) -> &'static str {
+    match filter {
+        JudgedFilter::NotYet => {
+            "coalesce((SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1), 'withdrawn') \
+             = 'withdrawn'"
+        }
+        JudgedFilter::Judged => {
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) <> 'withdrawn'"
+        }
+        JudgedFilter::Expected => {
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = 'expected'"
+        }
+        JudgedFilter::Surprising => {
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = 'surprising'"
+        }
+    }
+}
+
+/// What one search term may mean.
+struct Ids {
+    targets: Vec<String>,
+    bare: Vec<String>,
+    persons: Vec<String>,
+}
+
+impl Ids {
+    fn of(text: &str) -> Self {
+        let text = column(text);
+        let (kind, bare) = text.split_once(':').unwrap_or(("", &text));
+        let mut targets = vec![text.clone()];
+        if kind.is_empty() {
+            targets.extend(TARGET_KINDS.iter().map(|kind| format!("{kind}:{text}")));
+        }
+        let persons = vec![person_key(&text), person_key(bare), format!("contact:{}", person_key(bare))];
+        // `deal:4411` asks for a deal, not for the customer with the same number.
+        let bare = match kind {
+            "" | "customer" | "run" => vec![text.clone(), bare.to_owned()],
+            _ => vec![text.clone()],
+        };
+        Self { targets, bare, persons }
+    }
+}

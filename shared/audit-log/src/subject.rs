@@ -1,0 +1,209 @@
+//! One person's data: what the log holds, and taking it out. Must never break the chain, nor leave a copy behind.
+use crate::append::{fresh_pads, fresh_salt};
+use crate::canonical::{canonical_bytes, column, person_key};
+use crate::error::Error;
+use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of, time};
+use crate::session::{AuditLog, Role};
+use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use serde::Serialize;
+use serde_json::{Value, json};
+use types::{Actor, EntryState, Target, Timestamp};
+
+/// How often an erasure starts again because the log grew about the same person.
+const TRIES: u32 = 5;
+
+/// What an erasure took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Erased {
+    /// The place of the erasure's own entry.
+    pub seq: i64,
+    /// Entries whose personal half is gone.
+    pub entries: u64,
+    /// Prompt parts whose bytes are gone.
+    pub parts: u64,
+}
+
+/// What the log holds about a person.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Export {
+    /// The tool calls about her, in order. Other people may be named in them: black them out before it leaves the house.
+    pub rows: Vec<Row>,
+    /// Hashes of the prompts that were sent about her, hex.
+    pub prompt_hashes: Vec<String>,
+}
+
+/// An erasure that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Erasure {
+    /// Its entry.
+    pub seq: i64,
+    /// The request's id.
+    pub request: String,
+    /// Entries.
+    pub entries: i64,
+    /// Prompt parts.
+    pub parts: i64,
+    /// When.
+    pub occurred_at: Timestamp,
+    /// By whom.
+    pub actor: String,
+}
+
+impl AuditLog {
+    /// Erases the personal half of every entry about the person, of the other entries of the same runs and tool calls,
+    /// and of the prompts only they were sent with; appends an entry that names the rows (never the person).
+    /// `person` lists all her ids: contact id, mail addresses. The heap keeps dead rows until the next vacuum, and
+    /// backups keep theirs until they age out.
+    ///
+    /// # Errors
+    /// [`Error::Erase`] (look at [`Self::erasures`]), [`Error::EraseContended`] and the connection's errors.
+    pub async fn erase_subject(
+        &self,
+        person: &[String],
+        request: &str,
+        by: &Actor,
+        at: Timestamp,
+    ) -> Result<Erased, Error> {
+        let people = keys(person);
+        let session = self.session(Role::Eraser).await?;
+        let failed = |error: tokio_postgres::Error| Error::Erase(error.into());
+        for _ in 0..TRIES {
+            let scope =
+                session.client.query("SELECT audit.erasure_scope($1)", &[&people]).await.map_err(failed)?;
+            let seqs: Vec<i64> = scope.iter().map(|row| row.get(0)).collect();
+            let entry = erasure_entry(&seqs, request, by, at)?;
+            let no = i64::try_from(entry.event_no).unwrap_or(i64::MAX);
+            let done = session
+                .client
+                .query_opt(
+                    "SELECT erasure_seq, parts_erased \
+                     FROM audit.erase($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    &[
+                        &people,
+                        &seqs,
+                        &column(request),
+                        &entry.entry_id,
+                        &no,
+                        &at.as_microsecond(),
+                        &column(&by.to_string()),
+                        &column(&entry.target.to_string()),
+                        &canonical_bytes(&entry)?,
+                        &fresh_salt()?,
+                        &fresh_pads()?,
+                    ],
+                )
+                .await
+                .map_err(failed)?;
+            if let Some(row) = done {
+                let entries = u64::try_from(seqs.len()).unwrap_or(u64::MAX);
+                return Ok(Erased { seq: row.get(0), entries, parts: row.get::<_, i64>(1).unsigned_abs() });
+            }
+        }
+        Err(Error::EraseContended)
+    }
+
+    /// What the log holds about the person.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn export_subject(&self, person: &[String]) -> Result<Export, Error> {
+        let people = keys(person);
+        let sql = format!(
+            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.seq IN (\
+             SELECT coalesce((SELECT min(a.seq) FROM audit.entry a WHERE a.intent_id = e.intent_id), e.seq) \
+             FROM audit.subject s JOIN audit.entry e ON e.seq = s.seq WHERE s.person = ANY ($1)) ORDER BY v.seq"
+        );
+        let found = self.read("a person's rows", &sql, &[&people]).await?;
+        let rows = found.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
+        let prompts = self
+            .read(
+                "a person's prompts",
+                "SELECT DISTINCT encode(e.prompt_hash, 'hex') FROM audit.subject s JOIN audit.entry e ON e.seq = s.seq \
+                 WHERE s.person = ANY ($1) AND e.prompt_hash IS NOT NULL ORDER BY 1",
+                &[&people],
+            )
+            .await?;
+        Ok(Export { rows, prompt_hashes: prompts.iter().map(|row| row.get(0)).collect() })
+    }
+
+    /// The erasures so far, newest first.
+    ///
+    /// # Errors
+    /// As [`Self::search`].
+    pub async fn erasures(&self) -> Result<Vec<Erasure>, Error> {
+        let rows = self
+            .read(
+                "erasures",
+                "SELECT x.seq, x.request, x.entries, x.parts, (extract(epoch FROM e.occurred_at) * 1000000)::int8, \
+                 e.actor FROM audit.erasure x JOIN audit.entry e ON e.seq = x.seq ORDER BY x.seq DESC LIMIT 1000",
+                &[],
+            )
+            .await?;
+        let erasure = |row: &tokio_postgres::Row| {
+            let seq = row.get(0);
+            Ok(Erasure {
+                seq,
+                request: row.get(1),
+                entries: row.get(2),
+                parts: row.get(3),
+                occurred_at: time(row.get(4)).ok_or(Error::Unreadable { seq, column: "occurred_at" })?,
+                actor: row.get(5),
+            })
+        };
+        rows.iter().map(erasure).collect()
+    }
+}
+
+fn keys(person: &[String]) -> Vec<String> {
+    person.iter().map(|id| person_key(id)).filter(|id| !id.is_empty()).collect()
+}
+
+/// The entry of an erasure. INVARIANT (I27): its commitment covers the list of rows, so no other row can point to it.
+fn erasure_entry(seqs: &[i64], request: &str, by: &Actor, at: Timestamp) -> Result<Entry, Error> {
+    let tag = crate::canonical::hex(&fresh_salt()?);
+    Ok(Entry {
+        schema_version: ENTRY_SCHEMA_VERSION,
+        entry_id: format!("subject_requests#{tag}"),
+        stream: "subject_requests".to_owned(),
+        event_no: at.as_millisecond().unsigned_abs(),
+        occurred_at: at,
+        actor: by.clone(),
+        verb: "erase_subject".to_owned(),
+        target: Target::new("request", request),
+        customer_id: None,
+        state: EntryState::Applied,
+        reason: None,
+        mode: None,
+        tier: None,
+        intent_id: None,
+        run_id: None,
+        step: None,
+        before: None,
+        after: None,
+        because: None,
+        detail: Some(json!({ "erased": ranges(seqs) })),
+        prompt: None,
+        model_version: None,
+        config_version: None,
+        subjects: Vec::new(),
+    })
+}
+
+/// Sorted places as pairs of first and last.
+fn ranges(seqs: &[i64]) -> Vec<(i64, i64)> {
+    let mut ranges: Vec<(i64, i64)> = Vec::new();
+    for seq in seqs {
+        match ranges.last_mut() {
+            Some((_, last)) if last.saturating_add(1) == *seq => *last = *seq,
+            _ => ranges.push((*seq, *seq)),
+        }
+    }
+    ranges
+}
+
+/// Does the erasure entry with this `detail` name that place?
+pub(crate) fn names(detail: Option<&Value>, seq: i64) -> bool {
+    let ranges = detail.and_then(|detail| detail.get("erased")).cloned().unwrap_or_default();
+    let ranges: Vec<(i64, i64)> = serde_json::from_value(ranges).unwrap_or_default();
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq))
+}
