@@ -16,6 +16,9 @@ const WAIT_MS_DEFAULT: u64 = 10_000;
 /// The longest wait that a header may ask for (ms): one day.
 const WAIT_MS_MAX: u64 = 86_400_000;
 
+/// How long a connection for reads is kept: about one step, because a frozen function does not see it die.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Characters of HubSpot's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 
@@ -58,16 +61,18 @@ impl HubSpot {
             .map_err(|_unprintable| ConfigError::Token)?;
         bearer.set_sensitive(true);
         let build = |idle_max: usize| {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .connect_timeout(config.connect_timeout)
                 .timeout(config.request_timeout)
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
                 .pool_max_idle_per_host(idle_max)
-                .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
-                .build()
-                .map_err(|source| ConfigError::BuildClient(source.without_url()))
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
+            // On loopback nothing speaks TLS, so no certificates are loaded; that is most of the time a client takes.
+            let builder = if base.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
+            builder.build().map_err(|source| ConfigError::BuildClient(source.without_url()))
         };
         // A write always takes a fresh connection: one that was kept may have died while the function was
         // frozen, and a reset in the middle of a write is an unknown outcome, while a failed connect is a
