@@ -10,6 +10,7 @@ pub struct Reservation {
     pub(crate) day: String,
     pub(crate) tokens: u64,
     pub(crate) usd: UsdNanos,
+    pub(crate) deadline_ms: i64,
 }
 
 impl Reservation {
@@ -35,6 +36,12 @@ impl Reservation {
     #[must_use]
     pub fn run_id(&self) -> &RunId {
         &self.run_id
+    }
+
+    /// When the invocation that sends it is over, milliseconds since the epoch. Later it is posted in full.
+    #[must_use]
+    pub fn deadline_ms(&self) -> i64 {
+        self.deadline_ms
     }
 
     /// The day that pays (`2026-11-24`, in the ops lead's zone), fixed at reservation.
