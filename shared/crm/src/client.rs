@@ -251,11 +251,10 @@ impl Client {
 
     /// The URL of a path on the configured host.
     fn url(&self, call: &'static str, path: &str) -> Result<reqwest::Url, CrmError> {
+        // FAIL-CLOSED: a path that changed on its way through the parser, or that left the host, is not sent: the
+        // whole URL must be the base, which ends in a slash, and then the path as it was given.
         let url = self.base.join(path).ok().filter(|url| {
-            // FAIL-CLOSED: a path that changed on its way through the parser, or that left the host, is not
-            // sent.
-            url.origin() == self.base.origin()
-                && url.as_str().strip_prefix(self.base.as_str()) == path.get(1..)
+            path.starts_with('/') && url.as_str().strip_prefix(self.base.as_str()) == path.get(1..)
         });
         url.ok_or(CrmError::BadId { call })
     }
@@ -321,13 +320,10 @@ impl Client {
     /// HubSpot's own words about a refusal, in one bounded line.
     fn words_of(&self, answer: &Answer) -> String {
         let body = error_body(answer);
-        let words = format!(
-            "status {} {} {} {}",
-            answer.status,
-            body.category.as_deref().or(body.policy_name.as_deref()).unwrap_or_default(),
-            body.message.unwrap_or_default(),
-            body.correlation_id.unwrap_or_default(),
-        );
+        let category = body.category.or(body.policy_name).unwrap_or_default();
+        let correlation_id = body.correlation_id.unwrap_or_default();
+        let message = body.message.unwrap_or_default();
+        let words = format!("status {} {category} {correlation_id} {message}", answer.status);
         self.harmless(words.trim_end())
     }
 

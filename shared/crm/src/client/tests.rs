@@ -101,7 +101,7 @@ async fn a_refused_write_is_not_applied() {
         let server = server(move |_| reply(status, &[], body)).await;
         let (seen_reason, seen_wait_ms, message) = not_applied(&write_to(&server.url).await);
         assert_eq!((seen_reason, seen_wait_ms), (reason, wait_ms), "{status}");
-        assert_eq!(message, format!("status {status} VALIDATION_ERROR Stage needs a reason c-1"));
+        assert_eq!(message, format!("status {status} VALIDATION_ERROR c-1 Stage needs a reason"));
         assert_eq!(server.seen().len(), 1, "{status} must not be sent again");
     }
 }
