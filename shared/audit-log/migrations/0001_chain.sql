@@ -71,7 +71,7 @@ CREATE TABLE audit.entry (
 );
 CREATE INDEX entry_actor ON audit.entry (actor, seq);
 CREATE INDEX entry_run ON audit.entry (run_id, seq) WHERE run_id IS NOT NULL;
-CREATE INDEX entry_intent ON audit.entry (intent_id, seq) WHERE intent_id IS NOT NULL;
+CREATE INDEX entry_intent ON audit.entry (intent_id, occurred_at, event_no, seq) WHERE intent_id IS NOT NULL;
 CREATE INDEX entry_verb ON audit.entry (verb, seq);
 CREATE INDEX entry_occurred ON audit.entry (occurred_at);
 CREATE INDEX entry_would_have ON audit.entry (seq) WHERE state = 'would_have';

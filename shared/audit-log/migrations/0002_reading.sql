@@ -18,6 +18,7 @@ $$;
 
 -- One row per tool call: the first entry of its intent says who did what, the last one how it ended.
 -- Entries without an intent (a halt, a flip, a run's end) are rows of their own.
+-- First and last by what happened when, not by seq: a sweep may append an older entry after a newer one.
 CREATE VIEW audit.audit_log AS
 SELECT e.seq, e.actor, e.verb, p.target_id,
        coalesce(audit.present(settled.doc, 'before'), audit.present(opened.doc, 'before')) AS before,
@@ -39,13 +40,14 @@ SELECT e.seq, e.actor, e.verb, p.target_id,
        coalesce(p.erased_by, lp.erased_by) AS erased_by
 FROM audit.entry e
 JOIN audit.payload p ON p.seq = e.seq
-LEFT JOIN LATERAL (SELECT * FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq > e.seq
-                   ORDER BY x.seq DESC LIMIT 1) l ON true
+LEFT JOIN LATERAL (SELECT * FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq <> e.seq
+                   ORDER BY x.occurred_at DESC, x.event_no DESC, x.seq DESC LIMIT 1) l ON true
 LEFT JOIN audit.payload lp ON lp.seq = l.seq
 LEFT JOIN LATERAL (SELECT audit.shown(p.bytes) AS doc OFFSET 0) opened ON true
 LEFT JOIN LATERAL (SELECT audit.shown(lp.bytes) AS doc OFFSET 0) settled ON true
 WHERE e.intent_id IS NULL
-   OR NOT EXISTS (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq < e.seq);
+   OR NOT EXISTS (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id
+                  AND (x.occurred_at, x.event_no, x.seq) < (e.occurred_at, e.event_no, e.seq));
 
 -- "Did you expect this?", by people. Kept whole; the latest word counts.
 CREATE TABLE audit.judgement (
@@ -93,7 +95,9 @@ BEGIN
     INSERT INTO audit.judgement (seq, person, judged, note, at)
         SELECT e.seq, who, verdict, words, timestamptz 'epoch' + us * interval '1 microsecond'
         FROM audit.entry e JOIN audit.payload p USING (seq)
-        WHERE e.seq = ANY (entry_seqs) AND e.state = 'would_have' AND p.erased_by IS NULL;
+        WHERE e.seq = ANY (entry_seqs) AND p.erased_by IS NULL AND 'would_have' = coalesce(
+            (SELECT x.state FROM audit.entry x WHERE x.intent_id = e.intent_id
+             ORDER BY x.occurred_at DESC, x.event_no DESC, x.seq DESC LIMIT 1), e.state);
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
 END $$;

@@ -15,8 +15,15 @@ const OLDER_MAX: i64 = 1_000;
 const TARGET_KINDS: [&str; 9] =
     ["deal", "customer", "contact", "person", "tool", "event", "config", "run", "request"];
 /// The call's first entry, once per call.
-const FIRST_OF_ITS_CALL: &str = "(e.intent_id IS NULL OR NOT EXISTS \
-     (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq < e.seq))";
+const FIRST_OF_ITS_CALL: &str = "(e.intent_id IS NULL OR NOT EXISTS (SELECT FROM audit.entry x \
+     WHERE x.intent_id = e.intent_id \
+     AND (x.occurred_at, x.event_no, x.seq) < (e.occurred_at, e.event_no, e.seq)))";
+/// The place of the first entry of the call that entry `b` belongs to.
+pub(crate) const FIRST_SEQ: &str = "coalesce((SELECT a.seq FROM audit.entry a WHERE a.intent_id = b.intent_id \
+     ORDER BY a.occurred_at, a.event_no, a.seq LIMIT 1), b.seq)";
+/// How the call of entry `e` ended.
+const LAST_STATE: &str = "coalesce((SELECT x.state FROM audit.entry x WHERE x.intent_id = e.intent_id \
+     ORDER BY x.occurred_at DESC, x.event_no DESC, x.seq DESC LIMIT 1), e.state)";
 
 /// What to look for; everything given must hold.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +158,7 @@ impl AuditLog {
     /// As [`Self::search`].
     pub async fn run(&self, run_id: &str) -> Result<Vec<Row>, Error> {
         let sql = format!(
-            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.run_id = $1 ORDER BY v.seq"
+            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.run_id = $1 ORDER BY v.occurred_at, v.seq"
         );
         let found = self.read("a run", &sql, &[&column(run_id)]).await?;
         found.iter().map(row_of).collect()
@@ -178,16 +185,15 @@ fn conditions(query: &Query) -> Conditions {
         let ids = Ids::of(text);
         // One search term, four meanings, each with its own index.
         all.values.push(Box::new(ids.targets));
-        all.values.push(Box::new(ids.bare.clone()));
+        all.values.push(Box::new(ids.bare));
         all.values.push(Box::new(ids.persons));
-        all.sql.push(
+        all.sql.push(format!(
             "e.seq IN (SELECT seq FROM audit.payload WHERE target_id = ANY ($1) \
              UNION SELECT seq FROM audit.payload WHERE customer_id = ANY ($2) \
              UNION SELECT seq FROM audit.entry WHERE run_id = ANY ($2) \
-             UNION SELECT coalesce((SELECT min(a.seq) FROM audit.entry a WHERE a.intent_id = b.intent_id), b.seq) \
+             UNION SELECT {FIRST_SEQ} \
              FROM audit.subject s JOIN audit.entry b ON b.seq = s.seq WHERE s.person = ANY ($3))"
-                .to_owned(),
-        );
+        ));
     }
     all.sql.push(FIRST_OF_ITS_CALL.to_owned());
     if let Some(actor) = &query.actor {
@@ -205,15 +211,9 @@ fn conditions(query: &Query) -> Conditions {
     if let Some(until) = query.until {
         all.with(&at("e.occurred_at <"), until.as_microsecond());
     }
-    match query.decisions.as_slice() {
-        [] => {}
-        // A would-have row has no later entry, and an index of its own.
-        [EntryState::WouldHave] => all.sql.push("e.state = 'would_have'".to_owned()),
-        decisions => all.with(
-            "coalesce((SELECT x.state FROM audit.entry x WHERE x.intent_id = e.intent_id \
-             ORDER BY x.seq DESC LIMIT 1), e.state) = ANY (?)",
-            decisions.iter().map(|state| state.code()).collect::<Vec<_>>(),
-        ),
+    if !query.decisions.is_empty() {
+        let codes: Vec<&str> = query.decisions.iter().map(|state| state.code()).collect();
+        all.with(&format!("{LAST_STATE} = ANY (?)"), codes);
     }
     if let Some(judged) = query.judged {
         all.sql.push(judged_condition(judged).to_owned());

@@ -3,6 +3,7 @@ use crate::append::{fresh_pads, fresh_salt};
 use crate::canonical::{canonical_bytes, column, person_key};
 use crate::error::Error;
 use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of, time};
+use crate::search::FIRST_SEQ;
 use crate::session::{AuditLog, Role};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry};
 use serde::Serialize;
@@ -110,8 +111,7 @@ impl AuditLog {
         let people = keys(person);
         let sql = format!(
             "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.seq IN (\
-             SELECT coalesce((SELECT min(a.seq) FROM audit.entry a WHERE a.intent_id = e.intent_id), e.seq) \
-             FROM audit.subject s JOIN audit.entry e ON e.seq = s.seq WHERE s.person = ANY ($1)) ORDER BY v.seq"
+             SELECT {FIRST_SEQ} FROM audit.subject s JOIN audit.entry b ON b.seq = s.seq WHERE s.person = ANY ($1)) ORDER BY v.seq"
         );
         let found = self.read("a person's rows", &sql, &[&people]).await?;
         let rows = found.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;

@@ -10,7 +10,7 @@ use crate::session::AuditLog;
 use crate::subject::names;
 use ledger::Entry;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry::Vacant};
 use std::fmt;
 use tokio_postgres::Row;
 
@@ -196,7 +196,7 @@ impl AuditLog {
 
     /// The erasure entry at that place, if there is a true one.
     async fn erasure<'a>(&self, seq: i64, pass: &'a mut Pass) -> Result<Option<&'a Entry>, Error> {
-        if !pass.erasures.contains_key(&seq) {
+        if let Vacant(place) = pass.erasures.entry(seq) {
             let rows = self.read("an erasure", ENTRIES, &[&seq.saturating_sub(1), &1_i64]).await?;
             let entry = rows.first().filter(|row| row.get::<_, i64>(0) == seq).and_then(|row| {
                 let (salt, bytes): (Option<&[u8]>, Option<&[u8]>) = (row.get(22), row.get(23));
@@ -206,7 +206,7 @@ impl AuditLog {
                 (true_to_it && entry.verb == "erase_subject" && row.get::<_, &str>(6) == "erase_subject")
                     .then_some(entry)
             });
-            pass.erasures.insert(seq, entry);
+            place.insert(entry);
         }
         Ok(pass.erasures.get(&seq).and_then(Option::as_ref))
     }

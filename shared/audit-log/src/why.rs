@@ -95,14 +95,14 @@ impl AuditLog {
             None => Vec::new(),
             Some(run) => {
                 let mut rows = self.run(run).await?;
-                rows.retain(|read| read.tier == Some(Tier::Read) && read.seq < row.seq);
+                rows.retain(|read| read.tier == Some(Tier::Read) && read.occurred_at <= row.occurred_at);
                 rows
             }
         };
         let flips = Query {
             text: Some(format!("tool:{}", row.verb)),
             verb: Some("flip".to_owned()),
-            cursor: Some(row.seq),
+            until: Some(row.occurred_at),
             ..Query::default()
         };
         let turned_on = self.search(&flips).await?.rows.into_iter().find(turns_on);
@@ -144,11 +144,13 @@ impl AuditLog {
                    count(*) FILTER (WHERE e.state = 'drafted'), count(*) FILTER (WHERE e.state = 'refused'), \
                    count(*) FILTER (WHERE e.state IN ('opened', 'failed', 'halted', 'unknown')), \
                    count(*) FILTER (WHERE j.judged <> 'withdrawn'), count(*) FILTER (WHERE j.judged = 'surprising') \
-                 FROM audit.entry e LEFT JOIN audit.judgement_now j ON j.seq = e.seq \
+                 FROM audit.entry e LEFT JOIN audit.judgement_now j ON j.seq = (SELECT a.seq FROM audit.entry a \
+                   WHERE a.intent_id = e.intent_id ORDER BY a.occurred_at, a.event_no, a.seq LIMIT 1) \
                  WHERE e.intent_id IS NOT NULL \
                    AND e.occurred_at >= timestamptz 'epoch' + $1::int8 * interval '1 microsecond' \
                    AND e.occurred_at < timestamptz 'epoch' + $2::int8 * interval '1 microsecond' \
-                   AND NOT EXISTS (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id AND x.seq > e.seq) \
+                   AND NOT EXISTS (SELECT FROM audit.entry x WHERE x.intent_id = e.intent_id \
+                     AND (x.occurred_at, x.event_no, x.seq) > (e.occurred_at, e.event_no, e.seq)) \
                  GROUP BY 1, 2 ORDER BY 1, 2",
                 &[&from.as_microsecond(), &until.as_microsecond(), &zone],
             )

@@ -55,6 +55,29 @@ async fn a_tool_call_is_one_row_with_every_column() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_was_appended_before_its_opening_is_still_the_outcome() {
+    let opened = call("r-1", 1, "set_stage", EntryState::Opened);
+    let mut applied = then(&opened, 2, EntryState::Applied);
+    applied.occurred_at = opened.occurred_at;
+    let log = Log::filled(&[applied, opened]).await;
+    let rows = log.log.search(&Query::default()).await.unwrap().rows;
+    assert_eq!((rows.len(), rows[0].decision, rows[0].entry_id.as_str()), (1, EntryState::Applied, "r-1#1"));
+    let counts = log.log.counts(at(0), at(9), "UTC").await.unwrap();
+    assert_eq!((counts[0].applied, counts[0].other), (1, 0));
+}
+
+#[tokio::test]
+async fn a_call_that_ended_as_would_have_after_a_failure_can_be_judged() {
+    let failed = call("r-1", 1, "set_stage", EntryState::Failed);
+    let would = then(&failed, 2, EntryState::WouldHave);
+    let log = Log::filled(&[failed, would]).await;
+    assert_eq!(seqs(&log.log.would_have(&Query::default()).await.unwrap().rows), [1]);
+    let ann = PersonId::new("ann").unwrap();
+    assert_eq!(log.log.judge(&[1], &ann, Judged::Surprising, None, at(20)).await.unwrap(), 1);
+    assert_eq!(log.log.counts(at(0), at(9), "UTC").await.unwrap()[0].surprising, 1);
+}
+
+#[tokio::test]
 async fn rows_are_found_by_deal_customer_person_and_run() {
     let mut entries = many("r-1", 3);
     entries[1].target = Target::new("deal", "9");
