@@ -70,7 +70,7 @@ impl HubSpot {
                 .pool_max_idle_per_host(idle_max)
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
-            // On loopback nothing speaks TLS, so no certificates are loaded; that is most of the time a client takes.
+            // On loopback nothing speaks TLS, so no certificates are loaded: most of a client's start-up time.
             let builder = if base.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
             builder.build().map_err(|source| ConfigError::BuildClient(source.without_url()))
         };
@@ -251,7 +251,7 @@ impl Client {
 
     /// The URL of a path on the configured host.
     fn url(&self, call: &'static str, path: &str) -> Result<reqwest::Url, CrmError> {
-        // FAIL-CLOSED: a path that changed on its way through the parser, or that left the host, is not sent: the
+        // FAIL-CLOSED: a path that changed on its way through the parser, or left the host, is not sent. The
         // whole URL must be the base, which ends in a slash, and then the path as it was given.
         let url = self.base.join(path).ok().filter(|url| {
             path.starts_with('/') && url.as_str().strip_prefix(self.base.as_str()) == path.get(1..)

@@ -96,7 +96,7 @@ impl Slack {
             .no_proxy()
             .pool_max_idle_per_host(0)
             .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
-        // On loopback nothing speaks TLS, so no certificates are loaded; that is most of the time a client takes.
+        // On loopback nothing speaks TLS, so no certificates are loaded: most of a client's start-up time.
         let builder = if url.0.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
         let http = builder.build().map_err(|source| ConfigError::BuildClient(source.without_url()))?;
         Ok(Self { url, http })
