@@ -70,7 +70,7 @@ impl HubSpot {
                 .pool_max_idle_per_host(idle_max)
                 .pool_idle_timeout(IDLE_TIMEOUT)
                 .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")));
-            // On loopback nothing speaks TLS, so no certificates are loaded: most of a client's start-up time.
+            // Nothing on loopback speaks TLS, so no certificates are loaded: most of a client's start-up.
             let builder = if base.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
             builder.build().map_err(|source| ConfigError::BuildClient(source.without_url()))
         };
