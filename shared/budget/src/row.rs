@@ -11,7 +11,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// What became of a conditional update.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// Applied; the row as it is now.
+    /// Applied; the changed fields as they are now.
     Applied(Item),
     /// The condition did not hold; the row as it was then, if there is one.
     Refused(Option<Item>),
@@ -45,7 +45,7 @@ impl Budget {
             .key("pk", text(&update.row))
             .update_expression(update.set)
             .condition_expression(update.condition)
-            .return_values(ReturnValue::AllNew)
+            .return_values(ReturnValue::UpdatedNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if let Some(attempt) = update.attempt {
             request = request.expression_attribute_names("#a", attempt);

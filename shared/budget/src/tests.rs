@@ -201,7 +201,7 @@ async fn when_the_day_refuses_the_run_gets_its_tokens_back() {
 async fn a_thousand_at_once_on_a_nearly_empty_cap_none_over_and_none_starved() {
     let rig = rig("2026-11-24T09:00:00Z").await;
     rig.open_run(10_000_000, 30).await;
-    let gate = Arc::new(Semaphore::new(100));
+    let gate = Arc::new(Semaphore::new(32));
     let mut tries = JoinSet::new();
     for i in 0..1_000 {
         let (budget, gate) = (rig.budget.clone(), gate.clone());

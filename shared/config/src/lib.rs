@@ -19,5 +19,11 @@ pub use secret::Secret;
 pub use secrets::{SecretName, Secrets};
 pub use settings::Settings;
 
+/// Chooses the TLS provider of the process (ring), once, before any client is built.
+pub fn install_tls() {
+    // An error only says that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 #[cfg(test)]
 mod wire_tests;

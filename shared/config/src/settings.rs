@@ -35,6 +35,8 @@ pub struct Settings {
     pub deputy_phone: Option<String>,
     /// `LINK_PUBLIC_KEY`: the Ed25519 key that page links are verified with.
     pub link_public_key: Option<[u8; 32]>,
+    /// `STATE_MACHINE_ARN`: what starts a run's executions in AWS.
+    pub state_machine_arn: Option<String>,
     /// `AWS_REGION`; without it the SDK looks where it always looks.
     pub aws_region: Option<String>,
     /// `AWS_ENDPOINT_URL_DYNAMODB`.
@@ -94,6 +96,8 @@ impl Settings {
             link_public_key: read
                 .checked("LINK_PUBLIC_KEY", "64 hex digits", |t| hex_32(t).is_some())
                 .and_then(|text| hex_32(&text)),
+            state_machine_arn: read
+                .checked("STATE_MACHINE_ARN", "the ARN of a state machine", |t| t.starts_with("arn:")),
             aws_region: read.checked("AWS_REGION", "a region such as eu-west-1", is_name),
             dynamodb_endpoint: read.url("AWS_ENDPOINT_URL_DYNAMODB"),
             ssm_endpoint: read.url("AWS_ENDPOINT_URL_SSM"),

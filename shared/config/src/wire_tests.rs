@@ -26,7 +26,8 @@ async fn answer(State(ssm): State<Shared>, headers: HeaderMap, body: String) -> 
     let mut ssm = ssm.lock().expect("not poisoned");
     ssm.calls.push(call.clone());
     let refuse = |code: &str| (400, json!({ "__type": code, "message": "no" }));
-    let shown = |name: &str, (version, value): &(i64, String)| json!({ "Name": name, "Value": value, "Version": version });
+    let shown =
+        |name: &str, held: &(i64, String)| json!({ "Name": name, "Value": held.1, "Version": held.0 });
     let (status, answer) = if ssm.is_down {
         refuse("AccessDeniedException")
     } else if call == "GetParametersByPath" {
