@@ -161,6 +161,13 @@ impl Anthropic {
         drop(waiting.wait_for(|count| *count >= calls).await);
     }
 
+    /// Returns when no call waits at the gate: all were released, or their clients have left.
+    pub async fn wait_until_none_held(&self) {
+        let mut waiting = self.inner.waiting.subscribe();
+        // The sender lives in `inner`, so the wait cannot fail.
+        drop(waiting.wait_for(|count| *count == 0).await);
+    }
+
     /// Every request, refused ones included, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {

@@ -163,7 +163,8 @@ impl State {
     fn event(&mut self, settings: &Settings, subscription: u64, at_ms: i64) -> Value {
         self.events_made = self.events_made.saturating_add(1);
         json!({"eventId": 3_029_365_000_u64.saturating_add(self.events_made), "subscriptionId": subscription,
-               "portalId": settings.portal_id, "appId": settings.app_id, "occurredAt": at_ms, "attemptNumber": 0})
+               "portalId": settings.portal_id, "appId": settings.app_id, "occurredAt": at_ms,
+               "attemptNumber": 0})
     }
 
     fn queue_creation(&mut self, settings: &Settings, kind: Kind, id: u64, source: &Source, at_ms: i64) {

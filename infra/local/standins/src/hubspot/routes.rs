@@ -180,7 +180,8 @@ fn token_info(inner: &Inner, request: &Received, correlation_id: &str) -> Reply 
         return refusals::unauthenticated(correlation_id);
     }
     let settings = &inner.settings;
-    let answer = json!({"userId": super::seed::USER_SANNE, "hubId": settings.portal_id, "appId": settings.app_id,
+    let user_id = super::seed::USER_SANNE;
+    let answer = json!({"userId": user_id, "hubId": settings.portal_id, "appId": settings.app_id,
                         "scopes": settings.scopes});
     Reply::json(200, &answer)
 }

@@ -57,9 +57,10 @@ pub(crate) fn stage_ids(pipeline: &str) -> Option<Vec<String>> {
 pub(crate) fn owners() -> Vec<Value> {
     let owner = |(id, first, last, user): (&str, &str, &str, u64)| {
         let email = format!("{}@noordzee-pallets.example", first.to_lowercase());
-        json!({"id": id, "email": email, "type": "PERSON", "firstName": first, "lastName": last, "userId": user,
-               "userIdIncludingInactive": user, "createdAt": iso(YEAR_2019_MS), "updatedAt": iso(YEAR_2019_MS),
-               "archived": false, "teams": []})
+        json!({"id": id, "email": email, "type": "PERSON", "firstName": first, "lastName": last,
+               "userId": user,
+               "userIdIncludingInactive": user, "createdAt": iso(YEAR_2019_MS),
+               "updatedAt": iso(YEAR_2019_MS), "archived": false, "teams": []})
     };
     OWNERS.into_iter().map(owner).collect()
 }
