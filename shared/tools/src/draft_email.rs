@@ -101,8 +101,6 @@ impl Draft for DraftEmail {
 impl DraftEmail {
     /// The contact, if it is on the deal now and has an address.
     async fn recipient(&self, deal: &Deal, contact_id: &str) -> Result<Recipient, Refusal> {
-        let not_on_deal =
-            || arguments::malformed("to_contact_id is not a contact of this deal; take one from get_deal");
         let on_deal = RecordId::parse(contact_id).ok().filter(|id| deal.contact_ids.contains(id));
         let id = on_deal.ok_or_else(not_on_deal)?;
         let contact = self.contacts.get_contact(id).await.map_err(|error| match error {
@@ -115,14 +113,7 @@ impl DraftEmail {
             | CrmError::Incomplete { .. }
             | CrmError::BadId { .. }) => refused(&other),
         })?;
-        // FAIL-CLOSED: a merged contact may be somebody who has nothing to do with this deal.
-        if contact.id != id && !deal.contact_ids.contains(&contact.id) {
-            return Err(not_on_deal());
-        }
-        let email = address_of(&contact).ok_or_else(|| {
-            arguments::malformed("that contact has no usable mail address; take another, or use ask_human")
-        })?;
-        Ok(Recipient { id: contact.id, name: get_deal::name_of(&contact), email })
+        recipient_of(deal, id, &contact)
     }
 
     async fn company_domain(&self, deal: &Deal) -> Result<Option<String>, Refusal> {
@@ -133,6 +124,22 @@ impl DraftEmail {
             None => Ok(None),
         }
     }
+}
+
+fn not_on_deal() -> Refusal {
+    arguments::malformed("to_contact_id is not a contact of this deal; take one from get_deal")
+}
+
+/// The contact as a recipient, if the CRM answered about somebody on the deal who has an address.
+fn recipient_of(deal: &Deal, asked: RecordId, contact: &Contact) -> Result<Recipient, Refusal> {
+    // FAIL-CLOSED: a merged contact may be somebody who has nothing to do with this deal.
+    if contact.id != asked && !deal.contact_ids.contains(&contact.id) {
+        return Err(not_on_deal());
+    }
+    let email = address_of(contact).ok_or_else(|| {
+        arguments::malformed("that contact has no usable mail address; take another, or use ask_human")
+    })?;
+    Ok(Recipient { id: contact.id, name: get_deal::name_of(contact), email })
 }
 
 /// The contact's one address. A list of addresses, or a text around one, is not one: it would add recipients.

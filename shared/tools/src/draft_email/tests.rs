@@ -89,3 +89,18 @@ async fn a_company_that_is_not_shown_only_costs_its_domain() {
     loopback.hubspot.next(Matcher::any().path("/companies/"), Fault::Status(403));
     assert!(draft(&loopback, "704411", "a").await.is_ok());
 }
+
+#[tokio::test]
+async fn a_contact_that_was_merged_into_a_stranger_is_refused() {
+    let loopback = Loopback::start().await;
+    let deal = deal_of(&loopback.ports.deals, &context("4302")).await.expect("a deal");
+    let id = |text: &str| RecordId::parse(text).expect("an id");
+    let answered = |answered: &str| {
+        let email = Some("info@bakker-transport.example".to_owned());
+        let contact = Contact { id: id(answered), first_name: None, last_name: None, email };
+        recipient_of(&deal, id("704302"), &contact).map(|to| to.id)
+    };
+    assert_eq!(answered("704302"), Ok(id("704302")));
+    assert_eq!(answered("714302"), Ok(id("714302")), "merged into another contact of the same deal");
+    assert_eq!(answered("704411").expect_err("refused").reason, Reason::MalformedArguments);
+}
