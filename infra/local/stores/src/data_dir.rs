@@ -18,7 +18,7 @@ const MARK: &str = "holdfast.lock";
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -43,7 +43,7 @@ impl DataDir {
                 return Err(StoresError::File { doing: "lock", path: mark, source });
             }
         }
-        let opened = Self { path, _lock: lock };
+        let opened = Self { path, lock };
         // As root, Postgres runs as somebody else and has to pass through; nobody else may list or write.
         let mode = if opened.is_root()? { 0o711 } else { 0o700 };
         set_mode(&opened.path, mode)?;
@@ -104,6 +104,14 @@ impl DataDir {
         let owner = File::create(&probe).and_then(|made| made.metadata()).map(|meta| meta.uid());
         let _ = fs::remove_file(&probe);
         owner.map(|uid| uid == 0).map_err(file("create a file beside", &mark))
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // WHY NOT: closing alone. A child that another thread is just starting holds a copy of the file until it
+        // becomes its program, and the lock with it.
+        let _ = self.lock.unlock();
     }
 }
 
