@@ -61,10 +61,12 @@ async fn a_line_that_was_cut_is_dropped_and_a_broken_one_is_an_error() {
     let hand = Hand::new();
     let open = || HubSpot::open(&scratch.0, Settings::default(), hand.clock());
     drop(open().unwrap());
+    let whole = std::fs::read(&scratch.0).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(&scratch.0).unwrap();
     file.write_all(b"{\"edited\":{\"chan").unwrap();
     let second = open().unwrap().start().await.unwrap();
     assert!(second.writes().is_empty());
+    assert_eq!(std::fs::read(&scratch.0).unwrap(), whole);
     assert_eq!(call(&second, "PATCH", DEAL, Some(stage("closedlost"))).await.status, 200);
     drop(second);
     let third = open().unwrap();
