@@ -39,11 +39,10 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         }
     }
     if decision.calls_dropped > 0 {
-        let target = target_of(trail.hand);
-        let mut entry = rows::entry(trail.hand, "tool_calls", target, EntryState::Refused);
-        entry.reason = Some(Reason::ToolCallsPerRun);
-        entry.detail = Some(serde_json::json!({ "calls": decision.calls_dropped }));
-        trail.entries.push(entry);
+        // The model's API wants an answer to every call, and there are more than anybody reads: the run ends here.
+        rest_row(&mut trail, decision.calls_dropped);
+        trail.store().await?;
+        return close::finish(hand, RunStatus::Failed, Reason::ToolCallsPerRun, None).await;
     }
     let ends = decision.calls.is_empty().then_some((RunStatus::Done, Reason::Finished));
     if ends.is_some() {
@@ -61,6 +60,20 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         return Ok(hand.output(Next::Done, 0));
     }
     Ok(hand.output(Next::Continue, 0))
+}
+
+/// Calls that nobody works off any more: one row for all of them.
+fn rest_row(trail: &mut StepTrail<'_, '_>, calls: u64) {
+    if calls == 0 {
+        return;
+    }
+    let target = target_of(trail.hand);
+    let mut entry = rows::entry(trail.hand, "tool_calls", target, EntryState::Refused);
+    entry.reason = Some(Reason::ToolCallsPerRun);
+    entry.detail = Some(serde_json::json!({ "calls": calls }));
+    entry.prompt = Some(trail.decision.prompt.clone());
+    entry.model_version = Some(trail.decision.model_version.clone());
+    trail.entries.push(entry);
 }
 
 async fn look_again(hand: &InHand<'_>, go: Go) -> Standing {
@@ -107,7 +120,9 @@ async fn one_call(
     }
     let intent_id = trail.hand.run.intent_id(n, index)?;
     let run_id = trail.hand.run.run_id.clone();
-    if let TakeCall::Tripped { cap, left, asked } = trail.hand.deps.budget.take_call(&run_id, &intent_id).await? {
+    if let TakeCall::Tripped { cap, left, asked } =
+        trail.hand.deps.budget.take_call(&run_id, &intent_id).await?
+    {
         let intent = new_intent(trail.hand, index, call, None)?;
         let reason = trip::reason_of(cap);
         trail.conclude(intent, None, EntryState::Refused, Some(reason), "No tool call is left.".to_owned());
@@ -156,20 +171,22 @@ fn settled(trail: &mut StepTrail<'_, '_>, known: &Intent) -> Result<Option<Call>
 }
 
 /// Plan, and the answer where the tool only reads.
-async fn planned(tool: &Tool, context: &Context, arguments: &Value) -> Result<(Plan, Option<String>), Refusal> {
+async fn planned(
+    tool: &Tool,
+    context: &Context,
+    arguments: &Value,
+) -> Result<(Plan, Option<String>), Refusal> {
     match &tool.kind {
-        Kind::Read(read) => read.read(context, arguments).await.map(|answer| (answer.plan, Some(answer.tell))),
+        Kind::Read(read) => {
+            read.read(context, arguments).await.map(|answer| (answer.plan, Some(answer.tell)))
+        }
         Kind::Act(_, act) => act.plan(context, arguments).await.map(|plan| (plan, None)),
         Kind::Draft(draft) => draft.plan(context, arguments).await.map(|plan| (plan, None)),
         Kind::Ask(ask) => ask.plan(context, arguments).await.map(|plan| (plan, None)),
     }
 }
 
-async fn refused(
-    trail: &mut StepTrail<'_, '_>,
-    intent: Intent,
-    refusal: Refusal,
-) -> Result<Call, StepError> {
+async fn refused(trail: &mut StepTrail<'_, '_>, intent: Intent, refusal: Refusal) -> Result<Call, StepError> {
     if refusal.retry_ms.is_some() {
         // The CRM was busy while planning: nothing happened, look again.
         return Ok(Call::Again(close::park(trail.hand, refusal.reason).await?));
@@ -208,7 +225,8 @@ async fn follow(
             execute(trail, go, act.as_ref(), context, with_plan(intent, &plan, Some(Mode::Live)), &plan).await
         }
         Verdict::WouldHave(plan, reason) => {
-            let tell = format!("Would have done: {}. The tool is in dry-run; nothing was written.", plan.what);
+            let tell =
+                format!("Would have done: {}. The tool is in dry-run; nothing was written.", plan.what);
             let intent = with_plan(intent, &plan, Some(Mode::DryRun));
             trail.conclude(intent, Some(&plan), EntryState::WouldHave, Some(reason), tell);
             note_recent(trail.hand, &plan, false).await;
@@ -369,12 +387,7 @@ pub(crate) fn context(hand: &InHand<'_>, intent_id: IntentId) -> Result<Context,
                 after: intent.after.clone().unwrap_or(Value::Null),
             })
             .collect(),
-        run_url: hand
-            .deps
-            .links
-            .console_url
-            .as_ref()
-            .map(|url| format!("{url}/runs/{}", hand.run.run_id)),
+        run_url: hand.deps.links.console_url.as_ref().map(|url| format!("{url}/runs/{}", hand.run.run_id)),
     })
 }
 

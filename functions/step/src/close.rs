@@ -1,7 +1,7 @@
 //! How a run ends, is held or parked. Must never end one without its entry.
+use crate::StepError;
 use crate::rows;
 use crate::step::{InHand, Next, StepOutput};
-use crate::StepError;
 use ledger::{Commit, Entry, RunStatus, Stored};
 use types::{EntryState, Reason, Scope};
 

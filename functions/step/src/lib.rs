@@ -7,6 +7,7 @@ mod close;
 mod error;
 mod open;
 mod rows;
+mod start;
 mod step;
 mod sweep;
 mod think;
@@ -15,6 +16,7 @@ mod trip;
 
 pub use error::StepError;
 pub use rows::HOLDFAST_ACTOR;
+pub use start::StartError;
 pub use step::{Next, StepInput, StepOutput};
 pub use sweep::EffectSweep;
 
@@ -48,6 +50,8 @@ pub struct Deps {
     pub companies: crm::CompanyReader,
     /// Reads a contact's name, where there is no company.
     pub contacts: crm::ContactReader,
+    /// Reads the pipelines, for the sweep that watches the ops lead's list.
+    pub pipelines: crm::PipelineReader,
     /// Tells people about a tripped cap; none when Slack is not set up.
     pub slack: Option<notify::Slack>,
     /// Starts runs whose start was lost.
@@ -92,8 +96,8 @@ enum Payload {
 /// # Errors
 /// [`StepError`] when it broke off; the platform tries again, and every line of a step can be run again.
 pub async fn handle(deps: &Deps, payload: Value, invocation: &Invocation) -> Result<Value, StepError> {
-    let payload = serde_json::from_value(payload)
-        .map_err(|error| StepError::Payload { why: error.to_string() })?;
+    let payload =
+        serde_json::from_value(payload).map_err(|error| StepError::Payload { why: error.to_string() })?;
     let answer = match payload {
         Payload::Sweep { sweep } if sweep == "effects" => {
             serde_json::to_value(sweep::sweep(deps, invocation).await?)

@@ -37,8 +37,7 @@ pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError>
         Ok(fixed) => fixed,
         Err(error) => return crm_failed(hand, &error).await,
     };
-    let until_ms =
-        hand.invocation.deadline_ms.saturating_add(DEADLINE_MARGIN_MS).saturating_add(60_000);
+    let until_ms = hand.invocation.deadline_ms.saturating_add(DEADLINE_MARGIN_MS).saturating_add(60_000);
     if hand.deps.ledger.lease(&fixed.customer_id, &hand.run.run_id, until_ms).await? == Leased::Busy {
         return Ok(hand.wait(5));
     }
@@ -73,12 +72,13 @@ pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError>
 async fn find(hand: &InHand<'_>) -> Result<Found, CrmError> {
     let event = &hand.run.event;
     if event.kind != "email_created" {
-        let deal_id = DealId::new(event.object_id.clone()).map_err(|_| CrmError::BadId { call: "get deal" })?;
+        let deal_id =
+            DealId::new(event.object_id.clone()).map_err(|_| CrmError::BadId { call: "get deal" })?;
         let deal = hand.deps.deals.get_deal(&deal_id).await?;
         return Ok(Found::Deal(Box::new(deal), None));
     }
-    let id: u64 = event.object_id.parse().map_err(|_| CrmError::BadId { call: "get email" })?;
-    let email = hand.deps.emails.get_email(RecordId::new(id)).await?;
+    let id = RecordId::parse(&event.object_id).map_err(|_| CrmError::BadId { call: "get email" })?;
+    let email = hand.deps.emails.get_email(id).await?;
     if !email.is_inbound_reply() {
         return Ok(Found::None(Reason::NotInbound));
     }
@@ -194,7 +194,7 @@ pub(crate) fn day_of(hand: &InHand<'_>) -> String {
     let now = hand.deps.clock.now();
     match now.in_tz(&hand.config.hot.zone) {
         Ok(zoned) => zoned.date().to_string(),
-        Err(_) => now.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
+        Err(_) => now.strftime("%Y-%m-%d").to_string(),
     }
 }
 

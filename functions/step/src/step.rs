@@ -70,8 +70,10 @@ pub(crate) async fn step(
     input: &StepInput,
     invocation: &Invocation,
 ) -> Result<StepOutput, StepError> {
-    let claim =
-        Claim { owner: invocation.id.clone(), until_ms: invocation.deadline_ms.saturating_add(DEADLINE_MARGIN_MS) };
+    let claim = Claim {
+        owner: invocation.id.clone(),
+        until_ms: invocation.deadline_ms.saturating_add(DEADLINE_MARGIN_MS),
+    };
     // 1  Are both switches clear? One round trip for everything that the answer needs.
     let customer = input.customer_id.as_ref();
     let (claimed, transcript, leased, standing, config) = tokio::join!(
@@ -147,11 +149,8 @@ impl InHand<'_> {
     /// The first clear check that names the customer fixes epoch, generation and modes; stored with the next commit.
     fn bind(&mut self, go: &Go) {
         if self.run.bound.is_none() {
-            self.run.bound = Some(RunBound {
-                epoch: go.epoch(),
-                generation: go.generation(),
-                modes: go.modes().clone(),
-            });
+            self.run.bound =
+                Some(RunBound { epoch: go.epoch(), generation: go.generation(), modes: go.modes().clone() });
         }
         self.run.status = RunStatus::Running;
         self.run.parked_since_ms = None;

@@ -94,11 +94,15 @@ async fn read_back(deps: &Deps, run: &mut Run, mut intent: Intent) -> Result<boo
         Some(Kind::Read(_) | Kind::Draft(_) | Kind::Ask(_)) | None => ReadBack::Unreadable,
     };
     match found {
-        ReadBack::Applied => return close(deps, run, intent, EntryState::Applied, Reason::OutcomeUnknown).await,
+        ReadBack::Applied => {
+            return close(deps, run, intent, EntryState::Applied, Reason::OutcomeUnknown).await;
+        }
         ReadBack::NotApplied if past_horizon(&intent) => {
             return close(deps, run, intent, EntryState::Failed, Reason::NotApplied).await;
         }
-        ReadBack::Conflict { .. } => return close(deps, run, intent, EntryState::Failed, Reason::Conflict).await,
+        ReadBack::Conflict { .. } => {
+            return close(deps, run, intent, EntryState::Failed, Reason::Conflict).await;
+        }
         // Not there yet, or unreadable: absence is no proof before the horizon.
         ReadBack::NotApplied | ReadBack::NotYet | ReadBack::Unreadable => {}
     }
@@ -144,12 +148,8 @@ async fn close(
     };
     intent.state = IntentState::Closed;
     intent.read_back_ms = None;
-    intent.outcome = Some(IntentOutcome {
-        state,
-        reason: Some(reason),
-        tell,
-        is_error: state != EntryState::Applied,
-    });
+    intent.outcome =
+        Some(IntentOutcome { state, reason: Some(reason), tell, is_error: state != EntryState::Applied });
     let entry = entry_of(deps, run, &intent, state, reason);
     let intent_id = intent.intent_id.clone();
     store(deps, run, intent, Some(entry)).await?;
@@ -158,8 +158,7 @@ async fn close(
 }
 
 async fn store(deps: &Deps, run: &mut Run, intent: Intent, entry: Option<Entry>) -> Result<(), StepError> {
-    let commit =
-        Commit { intents: vec![intent], entries: entry.into_iter().collect(), ..Commit::default() };
+    let commit = Commit { intents: vec![intent], entries: entry.into_iter().collect(), ..Commit::default() };
     match deps.ledger.commit(run, commit).await? {
         Stored::Yes => Ok(()),
         Stored::Raced => Err(StepError::Raced),

@@ -125,8 +125,9 @@ async fn one_try(
         body.bytes().len(),
     );
     let max_tokens = u64::from(body.max_tokens());
-    let attempt_id = AttemptId::new(format!("a-{}-{}-{attempt}", hand.run.run_id, uuid::Uuid::new_v4().simple()))
-        .map_err(|_| StepError::Inconsistent { what: "an attempt id" })?;
+    let attempt_id =
+        AttemptId::new(format!("a-{}-{}-{attempt}", hand.run.run_id, uuid::Uuid::new_v4().simple()))
+            .map_err(|_| StepError::Inconsistent { what: "an attempt id" })?;
     let ask = Ask {
         run_id: hand.run.run_id.clone(),
         attempt_id,
@@ -202,7 +203,9 @@ async fn conclude(
         Turn::Refusal { category, .. } => {
             close::finish(hand, RunStatus::Done, Reason::ModelRefusal, category).await?
         }
-        Turn::Truncated { .. } => close::finish(hand, RunStatus::Failed, Reason::ModelTruncated, None).await?,
+        Turn::Truncated { .. } => {
+            close::finish(hand, RunStatus::Failed, Reason::ModelTruncated, None).await?
+        }
         Turn::StopUnknown { stop, .. } => {
             close::finish(hand, RunStatus::Failed, Reason::ModelStopUnknown, Some(stop)).await?
         }
@@ -270,8 +273,11 @@ fn prompt_ref(hand: &InHand<'_>, body: &Body) -> Result<PromptRef, StepError> {
     if first.sha256 != frozen_hash || parts.len() != hand.transcript.messages.len().saturating_add(2) {
         return Err(inconsistent());
     }
-    let mut refs =
-        vec![PartRef { hash: frozen_hash.clone(), pk: format!("frozen#{frozen_hash}"), sk: "frozen".to_owned() }];
+    let mut refs = vec![PartRef {
+        hash: frozen_hash.clone(),
+        pk: format!("frozen#{frozen_hash}"),
+        sk: "frozen".to_owned(),
+    }];
     for (part, message) in parts.iter().skip(1).zip(&hand.transcript.messages) {
         if part.sha256 != message.part.hash {
             return Err(inconsistent());
@@ -288,7 +294,8 @@ fn prompt_ref(hand: &InHand<'_>, body: &Body) -> Result<PromptRef, StepError> {
 
 /// The run's frozen request prefix; the same for every run of a deployment, so it is kept.
 async fn frozen(hand: &InHand<'_>) -> Result<Arc<Vec<u8>>, StepError> {
-    let hash = hand.run.frozen.clone().ok_or(StepError::Inconsistent { what: "the run has no frozen part" })?;
+    let hash =
+        hand.run.frozen.clone().ok_or(StepError::Inconsistent { what: "the run has no frozen part" })?;
     let kept = hand.deps.frozen.lock().ok().and_then(|kept| kept.get(&hash).cloned());
     if let Some(bytes) = kept {
         return Ok(bytes);

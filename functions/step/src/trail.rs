@@ -105,8 +105,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             messages.push(format!(",{}", text(model::tool_results(&results)?)?));
         }
         let run = &mut self.hand.run;
-        run.last_turn =
-            Some(LastTurn { tokens: self.decision.tokens, body_bytes: self.decision.body_bytes });
+        run.last_turn = Some(LastTurn { tokens: self.decision.tokens, body_bytes: self.decision.body_bytes });
         run.n = run.n.saturating_add(1);
         run.claim = None;
         if let Some((status, reason)) = ends {
@@ -161,7 +160,9 @@ impl<'a, 'b> StepTrail<'a, 'b> {
                     intent.after.clone_from(after);
                 }
             }
-            Applied::Sent(Sent::NotApplied { .. }) | Applied::NoPermit(_) => intent.state = IntentState::Closed,
+            Applied::Sent(Sent::NotApplied { .. }) | Applied::NoPermit(_) => {
+                intent.state = IntentState::Closed
+            }
         }
         if state == EntryState::WouldHave {
             intent.mode = Some(Mode::DryRun);

@@ -40,10 +40,8 @@ pub(crate) async fn trip(
     };
     hand.deps.interlock.trip(&scope, &press).await?;
     if let Some(bound) = hand.run.bound.clone() {
-        let first = hand.deps.budget.trip_once(cap, &scope, bound.epoch, bound.generation).await?;
-        if first {
-            tell(hand, cap, &scope, left).await?;
-        }
+        let once = hand.deps.budget.trip_part(cap, &scope, bound.epoch, bound.generation)?;
+        tell(hand, cap, &scope, left, once).await?;
     }
     let mut entry = rows::run_entry(hand, EntryState::Refused, reason);
     entry.verb = "trip".to_owned();
@@ -62,27 +60,27 @@ pub(crate) async fn trip(
     }
 }
 
-async fn tell(hand: &InHand<'_>, cap: Cap, scope: &Scope, left: Amount) -> Result<(), StepError> {
+/// Queues the ping in one transaction with the mark that this cap tripped, then sends it: a crash in between still tells
+/// people, and a second trip of the same epoch tells them nothing new.
+async fn tell(
+    hand: &InHand<'_>,
+    cap: Cap,
+    scope: &Scope,
+    left: Amount,
+    once: aws_sdk_dynamodb::types::TransactWriteItem,
+) -> Result<(), StepError> {
     let (used, limit) = used_of(hand, cap, left);
     let last = hand.transcript.intents.values().next_back();
     let last_call = last.zip(hand.run.deal.as_ref()).map(|(intent, deal)| {
         let at = intent.sent_ms.unwrap_or_else(|| hand.deps.clock.now_ms());
         (intent.tool.clone(), deal.deal_id.clone(), deal.customer_name.clone(), time_of_day(hand, at))
     });
-    let ping = TripPing {
-        scope: scope.clone(),
-        cap,
-        used,
-        limit,
-        run_id: hand.run.run_id.clone(),
-        last_call,
-    };
+    let ping =
+        TripPing { scope: scope.clone(), cap, used, limit, run_id: hand.run.run_id.clone(), last_call };
     let body = serde_json::to_value(&ping).map_err(|error| StepError::Payload { why: error.to_string() })?;
     let epoch = hand.run.bound.as_ref().map(|bound| bound.epoch).unwrap_or_default();
     let ping = Ping { id: format!("{cap}-{scope}-{epoch}-{}", hand.run.run_id), body };
-    // Queued first, so that a crash between the halt and Slack's answer still tells people.
-    hand.deps.ledger.queue_ping(&ping).await?;
-    send(hand.deps, &ping).await
+    if hand.deps.ledger.queue_ping(&ping, once).await? { send(hand.deps, &ping).await } else { Ok(()) }
 }
 
 /// What was used of the cap, and the cap: nano-dollars, tokens or calls.

@@ -7,5 +7,7 @@ mod tool;
 
 pub use apply::{ActFailed, Applied, PermitTerms, Trail, TrailError, apply};
 pub use decide::{Decision, Standing, decide};
+/// Re-exported, so that a tool can name what it is handed without knowing where it comes from.
+pub use interlock::Permit;
 pub use plan::{Context, OwnWrite, Plan, Refusal};
 pub use tool::{Act, ActTier, Answer, Ask, Draft, Kind, Read, ReadBack, Sent, Tool};

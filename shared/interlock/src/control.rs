@@ -183,9 +183,8 @@ fn map<K: TryFrom<String> + Ord, V>(
 ) -> Result<BTreeMap<K, V>, InterlockError> {
     let malformed = || InterlockError::Malformed { attribute };
     let entries = item.get(attribute).and_then(|v| v.as_m().ok()).ok_or_else(malformed)?;
-    let pair = |(key, value): (&String, &AttributeValue)| {
-        Some((K::try_from(key.clone()).ok()?, read(value)?))
-    };
+    let pair =
+        |(key, value): (&String, &AttributeValue)| Some((K::try_from(key.clone()).ok()?, read(value)?));
     entries.iter().map(|entry| pair(entry).ok_or_else(malformed)).collect()
 }
 
@@ -214,8 +213,7 @@ pub(crate) fn first_item(by: &str, at_ms: i64, log: &LogEntry) -> Result<Item, I
         ("halted_by".to_owned(), text_of(&halted_by)?),
         ("log".to_owned(), AttributeValue::L(vec![text_of(log)?])),
     ]);
-    for attribute in
-        ["cust_gen", "cust_halted", "mode", "mode_changes", "mode_before", "inflight", "unknown"]
+    for attribute in ["cust_gen", "cust_halted", "mode", "mode_changes", "mode_before", "inflight", "unknown"]
     {
         item.insert(attribute.to_owned(), empty());
     }

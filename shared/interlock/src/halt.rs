@@ -195,7 +195,8 @@ fn is_customer_overflow(control: &Control, scope: &Scope) -> bool {
     match scope {
         Scope::Global => false,
         Scope::Customer(id) => {
-            control.halted_customers.len() >= HALTED_CUSTOMERS_MAX && !control.halted_customers.contains_key(id)
+            control.halted_customers.len() >= HALTED_CUSTOMERS_MAX
+                && !control.halted_customers.contains_key(id)
         }
     }
 }

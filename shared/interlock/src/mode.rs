@@ -104,8 +104,10 @@ impl Interlock {
         };
         let set = "SET #mode.#t = :m, #mode_changes.#t = :by";
         let update = if logged {
-            let text = serde_json::to_string(entry)
-                .map_err(|error| InterlockError::Store { operation: "flip", source: Some(Box::new(error)) })?;
+            let text = serde_json::to_string(entry).map_err(|error| InterlockError::Store {
+                operation: "flip",
+                source: Some(Box::new(error)),
+            })?;
             Update::new(
                 "flip a tool in",
                 &format!("{set}, #log = list_append(#log, :entry)"),

@@ -68,8 +68,7 @@ impl Interlock {
                 return Err(error);
             }
         }
-        let permit =
-            Permit { permit_id, intent_id: ask.intent_id.clone(), deadline_ms: held.deadline_ms };
+        let permit = Permit { permit_id, intent_id: ask.intent_id.clone(), deadline_ms: held.deadline_ms };
         if let Some(reason) = self.second_look(go, ask).await {
             self.give_back(permit).await;
             return Ok(PermitAnswer::Refused(reason));
@@ -129,8 +128,9 @@ impl Interlock {
     }
 
     async fn drop_permit(&self, permit_id: &PermitId) {
-        let update = Update::new("return a permit to", "REMOVE #inflight.#p", "attribute_exists(#inflight.#p)")
-            .name("#p", permit_id.as_str());
+        let update =
+            Update::new("return a permit to", "REMOVE #inflight.#p", "attribute_exists(#inflight.#p)")
+                .name("#p", permit_id.as_str());
         if let Err(error) = update.send(&self.client, &self.table).await {
             tracing::warn!(%permit_id, %error, "a permit was not returned; it turns unknown at its deadline");
         }
@@ -177,7 +177,10 @@ impl Interlock {
     pub async fn resolve(&self, intent_id: &IntentId) -> Result<(), InterlockError> {
         let control = self.control().await?;
         let of = |map: &std::collections::BTreeMap<PermitId, HeldPermit>| {
-            map.iter().filter(|(_, held)| held.intent_id == *intent_id).map(|(id, _)| id.clone()).collect::<Vec<_>>()
+            map.iter()
+                .filter(|(_, held)| held.intent_id == *intent_id)
+                .map(|(id, _)| id.clone())
+                .collect::<Vec<_>>()
         };
         for permit_id in of(&control.unknown) {
             Update::new("resolve a permit in", "REMOVE #unknown.#p", "attribute_exists(#unknown.#p)")

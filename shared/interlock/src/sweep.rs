@@ -122,7 +122,9 @@ fn is_halted(control: &Control, scope: &Scope) -> bool {
 /// Is the press counter the mark of a re-arm younger than a minute (or from a clock ahead of ours)?
 fn rearm_is_young(seq: &str, clock: &Clock) -> bool {
     let marked = seq.strip_prefix("rearm:").and_then(|rest| rest.split(':').next());
-    marked.and_then(|ms| ms.parse::<i64>().ok()).is_some_and(|ms| clock.now_ms().saturating_sub(ms) < REARM_SETTLES_MS)
+    marked
+        .and_then(|ms| ms.parse::<i64>().ok())
+        .is_some_and(|ms| clock.now_ms().saturating_sub(ms) < REARM_SETTLES_MS)
 }
 
 #[cfg(test)]

@@ -47,11 +47,13 @@ impl Update {
         self
     }
 
-    pub(crate) fn json(self, placeholder: &str, value: &impl serde::Serialize) -> Result<Self, InterlockError> {
-        let text = serde_json::to_string(value).map_err(|source| InterlockError::Store {
-            operation: "write",
-            source: Some(Box::new(source)),
-        })?;
+    pub(crate) fn json(
+        self,
+        placeholder: &str,
+        value: &impl serde::Serialize,
+    ) -> Result<Self, InterlockError> {
+        let text = serde_json::to_string(value)
+            .map_err(|source| InterlockError::Store { operation: "write", source: Some(Box::new(source)) })?;
         Ok(self.text(placeholder, text))
     }
 
@@ -73,9 +75,9 @@ impl Update {
     ) -> Result<Updated, InterlockError> {
         for text in [&self.expression, &self.condition] {
             for placeholder in placeholders(text) {
-                self.names.entry(placeholder.clone()).or_insert_with(|| {
-                    placeholder.trim_start_matches('#').to_owned()
-                });
+                self.names
+                    .entry(placeholder.clone())
+                    .or_insert_with(|| placeholder.trim_start_matches('#').to_owned());
             }
         }
         let operation = self.operation;

@@ -103,7 +103,9 @@ impl Interlock {
             Err(error) => {
                 return match flags {
                     Check::Halted(which) => halted_by_flag(which, customer),
-                    Check::Clear(_) | Check::Disarmed | Check::Unreachable => Standing::Parked(error.reason()),
+                    Check::Clear(_) | Check::Disarmed | Check::Unreachable => {
+                        Standing::Parked(error.reason())
+                    }
                 };
             }
         };

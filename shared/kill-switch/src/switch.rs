@@ -76,7 +76,8 @@ impl Switch {
             pipe.cmd("EXISTS").arg(flag);
         }
         // FAIL-CLOSED: an error, a timeout or an unexpected shape parks the run.
-        let Ok((values, exists_global, exists_customer)) = self.read_flags(&pipe, customer.is_some()).await else {
+        let Ok((values, exists_global, exists_customer)) = self.read_flags(&pipe, customer.is_some()).await
+        else {
             return Check::Unreachable;
         };
         let mut values = values.into_iter();
@@ -154,7 +155,9 @@ impl Switch {
         if let Some(mut connection) = kept {
             match pipe.query_async(&mut connection).await {
                 Ok(value) => return Ok(value),
-                Err(error) if error.is_timeout() || !(error.is_io_error() || error.is_unrecoverable_error()) => {
+                Err(error)
+                    if error.is_timeout() || !(error.is_io_error() || error.is_unrecoverable_error()) =>
+                {
                     self.keep(None);
                     return Err(error);
                 }

@@ -49,7 +49,13 @@ impl Switch {
     /// that takes the permission away. `WAIT` is sent apart, on the same connection, or it would not block.
     ///
     /// `token` is fresh per press. `try_timeout` bounds the try; `replicas` acknowledgements are waited for.
-    pub async fn halt(&self, scope: &Scope<'_>, token: &str, replicas: u32, try_timeout: Duration) -> FlagHalt {
+    pub async fn halt(
+        &self,
+        scope: &Scope<'_>,
+        token: &str,
+        replicas: u32,
+        try_timeout: Duration,
+    ) -> FlagHalt {
         let Ok(mut connection) = self.own(try_timeout).await else {
             return FlagHalt::Failed;
         };
@@ -163,7 +169,10 @@ async fn watch(connection: &mut MultiplexedConnection, key: &str) -> RedisResult
 }
 
 /// The answers of a pipeline, command by command, errors included.
-async fn each(pipe: &Pipeline, connection: &mut MultiplexedConnection) -> RedisResult<Vec<RedisResult<Value>>> {
+async fn each(
+    pipe: &Pipeline,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<Vec<RedisResult<Value>>> {
     let mut pipe = pipe.clone();
     pipe.ignore_errors();
     pipe.query_async(connection).await
@@ -182,7 +191,9 @@ async fn transaction(connection: &mut MultiplexedConnection, commands: Vec<redis
     let mut answers = each(&pipe, connection).await?;
     match answers.pop() {
         Some(Ok(Value::Nil)) => Ok(false),
-        Some(Ok(Value::Array(results))) if !results.iter().any(|r| matches!(r, Value::ServerError(_))) => Ok(true),
+        Some(Ok(Value::Array(results))) if !results.iter().any(|r| matches!(r, Value::ServerError(_))) => {
+            Ok(true)
+        }
         Some(Ok(_)) | None => Err((redis::ErrorKind::Parse, "EXEC refused a part").into()),
         Some(Err(error)) => Err(error),
     }

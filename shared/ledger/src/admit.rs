@@ -1,7 +1,7 @@
 //! Admission: put-if-absent of an event and its run, so that one event starts one run. Must never start anything itself.
 use crate::error::LedgerError;
 use crate::run::{EventRef, Run};
-use crate::{Ledger, STORE_TIMEOUT, condition_failed, keyed, n, s};
+use crate::{Ledger, keyed, n, s};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use types::{EventKey, RunId};
 
@@ -40,22 +40,14 @@ impl Ledger {
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let event = event.map_err(|error| LedgerError::store("admit an event", error))?;
-        let put_run = self.put_run(run, true)?;
-        let request = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(event).build())
-            .transact_items(TransactWriteItem::builder().put(put_run).build())
-            .send();
-        let silent = LedgerError::Store { operation: "admit an event", source: None };
-        match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
-            Ok(_) => Ok(Admitted::New(run.run_id.clone())),
-            Err(error) => {
-                let error = error.into_service_error();
-                if condition_failed(&error) { self.known(key, &run.run_id).await } else {
-                    Err(LedgerError::store("admit an event", error))
-                }
-            }
+        let parts = vec![
+            TransactWriteItem::builder().put(event).build(),
+            TransactWriteItem::builder().put(self.put_run(run, true)?).build(),
+        ];
+        if self.transact("admit an event", parts).await? {
+            Ok(Admitted::New(run.run_id.clone()))
+        } else {
+            self.known(key, &run.run_id).await
         }
     }
 

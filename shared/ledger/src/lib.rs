@@ -29,6 +29,8 @@ use types::Clock;
 
 /// How long one request to the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a transaction is sent that met another one on the same item.
+const CONFLICT_TRIES: u32 = 4;
 
 /// The `runs` and `outbox` tables.
 #[derive(Debug, Clone)]
@@ -86,25 +88,37 @@ impl Ledger {
             .send();
         let silent = LedgerError::Store { operation: "read a queue", source: None };
         let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
+        let output =
+            output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
         Ok(output.items.unwrap_or_default())
     }
 
     /// Commits the parts together. False when a condition did not hold; nothing was changed then.
+    ///
+    /// Two transactions that touch one item at the same instant: the store refuses one of them, which is then sent again.
     async fn transact(
         &self,
         operation: &'static str,
         parts: Vec<TransactWriteItem>,
     ) -> Result<bool, LedgerError> {
-        let request = self.client.transact_write_items().set_transact_items(Some(parts)).send();
-        let silent = LedgerError::Store { operation, source: None };
-        match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                let error = error.into_service_error();
-                if condition_failed(&error) { Ok(false) } else { Err(LedgerError::store(operation, error)) }
+        for attempt in 0..CONFLICT_TRIES {
+            let request = self.client.transact_write_items().set_transact_items(Some(parts.clone())).send();
+            let silent = LedgerError::Store { operation, source: None };
+            let error = match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
+                Ok(_) => return Ok(true),
+                Err(error) => error.into_service_error(),
+            };
+            match cancelled(&error) {
+                Cancelled::ByCondition => return Ok(false),
+                Cancelled::ByConflict if attempt.saturating_add(1) < CONFLICT_TRIES => {
+                    tokio::time::sleep(Duration::from_millis(10_u64 << attempt)).await;
+                }
+                Cancelled::ByConflict | Cancelled::Otherwise => {
+                    return Err(LedgerError::store(operation, error));
+                }
             }
         }
+        Err(LedgerError::Store { operation, source: None })
     }
 
     /// The write of a run row: new, or where its revision still is the one that was read.
@@ -135,13 +149,27 @@ impl Ledger {
     }
 }
 
-/// Was the transaction cancelled because a condition did not hold (and for no other reason)?
-fn condition_failed(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return false };
-    let codes: Vec<&str> =
-        cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
-    codes.contains(&"ConditionalCheckFailed")
+/// Why a transaction was not done.
+enum Cancelled {
+    ByCondition,
+    ByConflict,
+    Otherwise,
+}
+
+fn cancelled(error: &TransactWriteItemsError) -> Cancelled {
+    let TransactWriteItemsError::TransactionCanceledException(reasons) = error else {
+        return Cancelled::Otherwise;
+    };
+    let codes: Vec<&str> = reasons.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+    if codes.contains(&"TransactionConflict") {
+        Cancelled::ByConflict
+    } else if codes.contains(&"ConditionalCheckFailed")
         && codes.iter().all(|code| matches!(*code, "None" | "ConditionalCheckFailed"))
+    {
+        Cancelled::ByCondition
+    } else {
+        Cancelled::Otherwise
+    }
 }
 
 fn keyed(pk: &str, sk: &str) -> HashMap<String, AttributeValue> {

@@ -24,7 +24,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Malformed`] when the entry cannot be written as JSON.
     pub fn outbox_put(&self, entry: &Entry) -> Result<TransactWriteItem, LedgerError> {
-        let body = serde_json::to_string(entry).map_err(|error| LedgerError::store("write an entry", error))?;
+        let body =
+            serde_json::to_string(entry).map_err(|error| LedgerError::store("write an entry", error))?;
         let put = Put::builder()
             .table_name(&self.outbox)
             .item("pk", s(&entry.entry_id))
@@ -65,8 +66,8 @@ impl Ledger {
             .send();
         let silent = LedgerError::Store { operation: "read the outbox", source: None };
         let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output
-            .map_err(|error| LedgerError::store("read the outbox", error.into_service_error()))?;
+        let output =
+            output.map_err(|error| LedgerError::store("read the outbox", error.into_service_error()))?;
         Ok(output.items.unwrap_or_default().iter().filter_map(row_of).collect())
     }
 
@@ -88,9 +89,8 @@ impl Ledger {
                 let request = self.client.batch_write_item().request_items(&self.outbox, left).send();
                 let silent = LedgerError::Store { operation: "acknowledge entries", source: None };
                 let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-                let output = output.map_err(|error| {
-                    LedgerError::store("acknowledge entries", error.into_service_error())
-                })?;
+                let output = output
+                    .map_err(|error| LedgerError::store("acknowledge entries", error.into_service_error()))?;
                 left = output.unprocessed_items.unwrap_or_default().remove(&self.outbox).unwrap_or_default();
             }
         }
@@ -148,11 +148,12 @@ pub struct Ping {
 }
 
 impl Ledger {
-    /// Queues a message to people. The same id is queued once.
+    /// Queues a message to people together with the condition that makes it the only one. False when that condition
+    /// did not hold: somebody else has queued it.
     ///
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
-    pub async fn queue_ping(&self, ping: &Ping) -> Result<(), LedgerError> {
+    pub async fn queue_ping(&self, ping: &Ping, once: TransactWriteItem) -> Result<bool, LedgerError> {
         let put = Put::builder()
             .table_name(&self.runs)
             .set_item(Some(crate::keyed(&format!("ping#{}", ping.id), "ping")))
@@ -161,7 +162,7 @@ impl Ledger {
             .item("at", n(self.clock().now_ms()))
             .build()
             .map_err(|error| LedgerError::store("queue a ping", error))?;
-        self.transact("queue a ping", vec![TransactWriteItem::builder().put(put).build()]).await.map(drop)
+        self.transact("queue a ping", vec![once, TransactWriteItem::builder().put(put).build()]).await
     }
 
     /// Messages that nobody took yet, oldest first.

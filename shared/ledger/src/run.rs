@@ -233,7 +233,8 @@ mod tests {
         assert_eq!(keys_of(text).expect("hex"), (key.clone(), run.clone()));
         assert_eq!(key.as_str().len(), 64);
         assert_eq!(run.as_str(), format!("r-{}", &key.as_str()[..20]));
-        let (other, _) = keys_of("891472211|object.creation|55123456789||1431776902|1793404798501").expect("hex");
+        let (other, _) =
+            keys_of("891472211|object.creation|55123456789||1431776902|1793404798501").expect("hex");
         assert_ne!(other, key);
     }
 }

@@ -338,7 +338,12 @@ impl Ledger {
         }
     }
 
-    fn put_intent(&self, pk: &str, run_id: &RunId, intent: &Intent) -> Result<TransactWriteItem, LedgerError> {
+    fn put_intent(
+        &self,
+        pk: &str,
+        run_id: &RunId,
+        intent: &Intent,
+    ) -> Result<TransactWriteItem, LedgerError> {
         let body =
             serde_json::to_string(intent).map_err(|error| LedgerError::store("store an intent", error))?;
         let mut put = Put::builder()
@@ -373,7 +378,8 @@ impl Ledger {
         let rows = self.queued(queue, before_ms).await?;
         let opened = |row: &HashMap<String, AttributeValue>| {
             let run_id = row.get("run_id").and_then(|v| v.as_s().ok()).cloned();
-            let run_id = run_id.and_then(|id| RunId::new(id).ok()).ok_or(LedgerError::Malformed { row: "intent" })?;
+            let run_id =
+                run_id.and_then(|id| RunId::new(id).ok()).ok_or(LedgerError::Malformed { row: "intent" })?;
             Ok(Opened { run_id, intent: body_of(row, "intent")? })
         };
         rows.iter().map(opened).collect()

@@ -21,7 +21,7 @@ mod set_stage;
 mod text;
 
 // The traits of the gate name it; this is the only thing here that comes from the interlock.
-use interlock::Permit;
+use gate::Permit;
 
 pub use ports::Ports;
 pub use registry::{Registry, ToolSpec, registry};

@@ -171,7 +171,8 @@ pub async fn create_tables(client: &Client, prefix: &str) -> Result<()> {
     create(client, &format!("{prefix}control"), &[("pk", &string)], None).await?;
     create(client, &format!("{prefix}budget"), &[("pk", &string)], None).await?;
     let runs = format!("{prefix}runs");
-    create(client, &runs, &[("pk", &string), ("sk", &string)], None).await?;
+    let queue: [(&str, &ScalarAttributeType); 2] = [("queue", &string), ("at", &ScalarAttributeType::N)];
+    create(client, &runs, &[("pk", &string), ("sk", &string)], Some(("queue", &queue))).await?;
     expire(client, &runs).await?;
     let keys: [(&str, &ScalarAttributeType); 2] = [("unack", &string), ("at", &ScalarAttributeType::N)];
     create(client, &format!("{prefix}outbox"), &[("pk", &string)], Some(("unacknowledged", &keys))).await
@@ -190,8 +191,8 @@ async fn create(client: &Client, table: &str, keys: Keys<'_>, index: Option<(&st
         request = request.attribute_definitions(attribute.build().map_err(refused("describe", table))?);
     }
     if let Some((name, keys)) = index {
-        // Only the keys: whoever delivers a row reads it whole and fresh from the table.
-        let projection = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+        // Both indexes are sparse and hold a row only while it waits, so a whole copy costs little and saves a read.
+        let projection = Projection::builder().projection_type(ProjectionType::All).build();
         let index = GlobalSecondaryIndex::builder()
             .index_name(name)
             .set_key_schema(Some(schema(keys, table)?))
