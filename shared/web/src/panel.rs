@@ -61,6 +61,34 @@ impl Panel {
             checked: speak.checked(),
         }
     }
+
+    /// The panels that only the page's script shows (sending, no reply, no contact). It fills the gaps by class:
+    /// `n` the number of tries, `t` the time and `w` the word of the last answer.
+    #[must_use]
+    pub fn for_script(state: State, seen: &Seen, lang: Lang) -> Self {
+        let speak = Speaker { seen, lang };
+        let gap = |class: &str| Piece::Html(html! { span class=(class) {} });
+        let lines = match state {
+            State::NotConfirmed => vec![phrase(Word::NoSignal.text(lang), &[("n", gap("n"))])],
+            State::Sending
+            | State::NoContact
+            | State::NotStarted
+            | State::RunningWrites
+            | State::RunningDry
+            | State::RunningExcept
+            | State::Halting
+            | State::Halted
+            | State::HaltedByCap
+            | State::HaltedUnknown
+            | State::Stopped
+            | State::Unknown
+            | State::Emptied
+            | State::StoppingByHand
+            | State::StoppingOneSwitch => speak.lines(state),
+        };
+        let checked = phrase(Word::LastContact.text(lang), &[("time", gap("t")), ("state", gap("w"))]);
+        Self { state, word: state.word(lang), bold: speak.bold(state), lines, checked }
+    }
 }
 
 impl Speaker<'_> {

@@ -1,0 +1,73 @@
+//! What this function writes into the outbox: the control item's log, and what people were refused or added.
+//! Must never hold a key, a PIN or an address.
+use interlock::LogEntry;
+use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use serde_json::{Value, json};
+use types::{Actor, CustomerId, EntryState, Target, Timestamp};
+
+fn entry(id: &str, at: Timestamp, actor: Actor, verb: &str, target: Target) -> Entry {
+    let customer_id = (target.kind == "customer").then(|| CustomerId::new(target.id.clone()).ok()).flatten();
+    Entry {
+        schema_version: ENTRY_SCHEMA_VERSION,
+        entry_id: format!("control#{id}"),
+        stream: "control".to_owned(),
+        event_no: 0,
+        occurred_at: at,
+        actor,
+        verb: verb.to_owned(),
+        target,
+        customer_id,
+        state: EntryState::Applied,
+        reason: None,
+        mode: None,
+        tier: None,
+        intent_id: None,
+        run_id: None,
+        step: None,
+        before: None,
+        after: None,
+        because: None,
+        detail: None,
+        prompt: None,
+        model_version: None,
+        config_version: None,
+        subjects: Vec::new(),
+    }
+}
+
+/// The row of one entry of the control item's log. The same entry always gives the same row.
+pub(crate) fn of_log(logged: &LogEntry) -> Entry {
+    let at = crate::sight::moment(logged.at_ms);
+    Entry {
+        before: logged.before.clone(),
+        after: logged.after.clone(),
+        because: Some(logged.because.clone()).filter(|text| !text.is_empty()),
+        detail: Some(json!({"source": logged.source})),
+        ..entry(&logged.id, at, logged.actor.clone(), &logged.verb, logged.target.clone())
+    }
+}
+
+/// Presses that found the log full and were only counted. `after` names the last entry before them.
+pub(crate) fn of_folded(folded: u64, after: &str, at: Timestamp) -> Entry {
+    Entry {
+        detail: Some(json!({"presses_counted": folded})),
+        ..entry(
+            &format!("{after}-folded"),
+            at,
+            Actor::System("sweep".to_owned()),
+            "halt",
+            Target::new("agent", "global"),
+        )
+    }
+}
+
+/// Something a person did or was refused on a page.
+pub(crate) fn of_person(
+    request_id: &str,
+    at: Timestamp,
+    actor: Actor,
+    (verb, target, state): (&str, Target, EntryState),
+    detail: Value,
+) -> Entry {
+    Entry { state, detail: Some(detail), ..entry(request_id, at, actor, verb, target) }
+}
