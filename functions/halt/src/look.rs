@@ -13,7 +13,7 @@ background:#fff;color:#111}\
 button{font-weight:700;cursor:pointer}\
 #act{display:contents}\
 .halt{position:sticky;bottom:0;z-index:1;margin:20px 0 24px}\
-.halt button{min-height:150px;border:14px solid #ffd400;border-radius:16px;background:#b3001b;color:#fff;\
+.halt button{min-height:150px;border:14px solid #ffd400;border-radius:22px;background:#b3001b;color:#fff;\
 padding:8px;font-size:1.1rem;line-height:1.3}\
 .halt b{display:block;font-size:3rem;line-height:1.2;letter-spacing:.04em}\
 .halt button:focus-visible{outline-color:#111;outline-offset:0}\
@@ -32,7 +32,7 @@ border-top:1px solid #999}.row p{margin:0}\
 label{display:block;font-weight:700;margin:16px 0 6px}.pick{font-weight:400;display:flex;gap:12px;\
 align-items:center;min-height:44px;margin:0}.pick input{width:24px;min-height:24px;flex:none}\
 .blue{background:#0b4f9f;border-color:#0b4f9f;color:#fff;margin-top:20px}\
-.bad{border:3px dashed #111;border-radius:10px;padding:12px;margin:12px 0;font-weight:700}\
+.bad{border:3px dashed #111;border-radius:10px;padding:12px;margin:12px 0;font-weight:700}.bad ul{font-weight:400;padding-left:1.2em;margin:0}\
 h2{font-size:1.5rem;line-height:1.2;margin:20px 0 8px}\
 @media(orientation:landscape) and (max-height:500px){body{max-width:56rem}\
 #live{display:grid;grid-template-columns:1fr 1fr;gap:0 20px}#live>*,#act>*{grid-column:1/-1}\

@@ -237,7 +237,7 @@ async fn show(
     let form = Form { deps, visit, sight: &sight, customer, why };
     let title = form.title();
     let body = html! {
-        div class="p f-halt" { p { b { "■ " (form.since()) } } }
+        div class="p short f-halt" { p { b { "■ " (form.since()) } } }
         h1 { (title) }
         @if let Some(refusal) = refusal { p class="bad" role="alert" { (refusal.text) } }
         (form.waiting(waiting))

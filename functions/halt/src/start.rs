@@ -19,15 +19,14 @@ impl Deps {
     /// # Errors
     /// [`StartError`] when a setting is missing or wrong.
     pub async fn from_env() -> Result<Self, StartError> {
-        Self::from_settings(&Settings::from_env().map_err(StartError::Settings)?).await
+        Self::from_settings(&Settings::from_env().map_err(StartError::Settings)?, Clock::system()).await
     }
 
     /// The same from settings that were read already.
     ///
     /// # Errors
     /// [`StartError`] when a setting is missing or wrong.
-    pub async fn from_settings(settings: &Settings) -> Result<Self, StartError> {
-        let clock = Clock::system();
+    pub async fn from_settings(settings: &Settings, clock: Clock) -> Result<Self, StartError> {
         let clients = Clients::new(settings).await;
         let secrets = Secrets::new(settings, clients.ssm(), clock.clone());
         let url = secrets.get(SecretName::RedisUrl).await.map_err(StartError::RedisUrl)?;

@@ -149,7 +149,10 @@ impl Speaker<'_> {
         match state {
             State::NotStarted => vec![self.say(Word::NotStarted)],
             State::RunningWrites | State::RunningDry => self.modes(),
-            State::RunningExcept => std::iter::once(self.halted_customers()).chain(self.modes()).collect(),
+            // One line of modes: the panel must not grow, or HALT moves.
+            State::RunningExcept => {
+                std::iter::once(self.halted_customers()).chain(self.modes().into_iter().take(1)).collect()
+            }
             State::Halting => vec![self.say(match &self.seen.control {
                 Control::Halted { by: By::You, .. } => Word::ConfirmedYours,
                 Control::Halted { .. } | Control::Armed | Control::NotYetArmed | Control::Silent => {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 /// The panel's own style rules. Red and yellow are not among them.
 pub const STYLE: &str = "\
 .p{box-sizing:border-box;min-height:272px;padding:16px;border:4px solid;border-radius:12px;display:flex;\
-flex-direction:column;gap:8px}\
+flex-direction:column;gap:5px}.p.short{min-height:0}\
 .p h1{margin:0;font-size:2.5rem;line-height:1.1;display:flex;align-items:center;gap:12px;\
 overflow-wrap:anywhere}\
 .p svg{flex:none;width:40px;height:40px;fill:currentColor;stroke:currentColor;stroke-width:0}\

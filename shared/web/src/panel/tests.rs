@@ -85,8 +85,8 @@ fn each_row_says_exactly_its_words() {
         (
             State::RunningExcept,
             Seen { customers: vec![customer()], ..clear() },
-            "RUNNING | For everyone except 1 customer. | Halted: Van Dijk Logistics. | Writes on: \
-             notes, stages. | Dry-run: follow-ups.",
+            "RUNNING | For everyone except 1 customer. | Halted: Van Dijk Logistics. | \
+             Writes on: notes, stages.",
         ),
         (
             State::RunningExcept,
