@@ -6,6 +6,7 @@ use crate::{
     data_dir::DataDir,
     error::{Result, StoresError},
 };
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
@@ -167,49 +168,58 @@ pub fn client(endpoint: &str) -> Client {
 /// # Errors
 /// DynamoDB refused.
 pub async fn create_tables(client: &Client, prefix: &str) -> Result<()> {
-    let string = ScalarAttributeType::S;
-    create(client, &format!("{prefix}control"), &[("pk", &string)], None).await?;
-    create(client, &format!("{prefix}budget"), &[("pk", &string)], None).await?;
+    let (string, number) = (ScalarAttributeType::S, ScalarAttributeType::N);
+    let pk: Keys<'_> = &[("pk", &string)];
+    for name in ["control", "budget"] {
+        create(client, &format!("{prefix}{name}"), Shape { keys: pk, index: None, stream: None }).await?;
+    }
     let runs = format!("{prefix}runs");
-    let queue: [(&str, &ScalarAttributeType); 2] = [("queue", &string), ("at", &ScalarAttributeType::N)];
-    create(client, &runs, &[("pk", &string), ("sk", &string)], Some(("queue", &queue))).await?;
+    let index = Some(("queue", [("queue", &string), ("at", &number)]));
+    create(client, &runs, Shape { keys: &[("pk", &string), ("sk", &string)], index, stream: None }).await?;
     expire(client, &runs).await?;
-    let keys: [(&str, &ScalarAttributeType); 2] = [("unack", &string), ("at", &ScalarAttributeType::N)];
-    create(client, &format!("{prefix}outbox"), &[("pk", &string)], Some(("unacknowledged", &keys))).await
+    let index = Some(("unacknowledged", [("unack", &string), ("at", &number)]));
+    let outbox = Shape { keys: pk, index, stream: Some(StreamViewType::NewImage) };
+    create(client, &format!("{prefix}outbox"), outbox).await
 }
 
-type Keys<'a> = &'a [(&'a str, &'a ScalarAttributeType)];
+type Key<'a> = (&'a str, &'a ScalarAttributeType);
+type Keys<'a> = &'a [Key<'a>];
 
-async fn create(client: &Client, table: &str, keys: Keys<'_>, index: Option<(&str, Keys<'_>)>) -> Result<()> {
+/// What sets one table apart from another.
+struct Shape<'a> {
+    keys: Keys<'a>,
+    index: Option<(&'a str, [Key<'a>; 2])>,
+    stream: Option<StreamViewType>,
+}
+
+async fn create(client: &Client, table: &str, shape: Shape<'_>) -> Result<()> {
     let mut request = client
         .create_table()
         .table_name(table)
         .billing_mode(BillingMode::PayPerRequest)
-        .set_key_schema(Some(schema(keys, table)?));
-    for (name, kind) in keys.iter().chain(index.iter().flat_map(|(_, keys)| keys.iter())) {
+        .set_key_schema(Some(schema(shape.keys, table)?));
+    for (name, kind) in shape.keys.iter().chain(shape.index.iter().flat_map(|(_, keys)| keys)) {
         let attribute = AttributeDefinition::builder().attribute_name(*name).attribute_type((*kind).clone());
         request = request.attribute_definitions(attribute.build().map_err(refused("describe", table))?);
     }
-    if let Some((name, keys)) = index {
-        // Both indexes are sparse and hold a row only while it waits, so a whole copy costs little and saves a read.
+    if let Some((name, keys)) = &shape.index {
+        // Both indexes are sparse and hold a row only while it waits: a whole copy costs little and saves a read.
         let projection = Projection::builder().projection_type(ProjectionType::All).build();
         let index = GlobalSecondaryIndex::builder()
-            .index_name(name)
+            .index_name(*name)
             .set_key_schema(Some(schema(keys, table)?))
             .projection(projection)
             .build();
-        let stream = StreamSpecification::builder()
-            .stream_enabled(true)
-            .stream_view_type(StreamViewType::NewImage)
-            .build();
-        request = request
-            .global_secondary_indexes(index.map_err(refused("describe", table))?)
-            .stream_specification(stream.map_err(refused("describe", table))?);
+        request = request.global_secondary_indexes(index.map_err(refused("describe", table))?);
+    }
+    if let Some(view) = shape.stream {
+        let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(view).build();
+        request = request.stream_specification(stream.map_err(refused("describe", table))?);
     }
     match request.send().await {
         Ok(_) => Ok(()),
         Err(problem)
-            if problem.as_service_error().is_some_and(|said| said.is_resource_in_use_exception()) =>
+            if problem.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
         {
             Ok(())
         }
@@ -219,7 +229,7 @@ async fn create(client: &Client, table: &str, keys: Keys<'_>, index: Option<(&st
 
 fn schema(keys: Keys<'_>, table: &str) -> Result<Vec<KeySchemaElement>> {
     let kinds = [KeyType::Hash, KeyType::Range];
-    let element = |((name, _), kind): (&(&str, &ScalarAttributeType), KeyType)| {
+    let element = |((name, _), kind): (&Key<'_>, KeyType)| {
         KeySchemaElement::builder()
             .attribute_name(*name)
             .key_type(kind)

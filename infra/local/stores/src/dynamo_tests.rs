@@ -109,10 +109,37 @@ async fn the_index_holds_only_rows_that_are_not_acknowledged_in_order() {
         .unwrap();
     let keys: Vec<_> = found.items().iter().map(|item| item["pk"].clone()).collect();
     assert_eq!(keys, [s("y"), s("x")]);
-    assert!(!found.items()[0].contains_key("body"));
-    let table = client.describe_table().table_name("t1-outbox").send().await.unwrap().table.unwrap();
-    let stream = table.stream_specification.unwrap();
-    assert_eq!(stream.stream_view_type, Some(StreamViewType::NewImage));
+    assert_eq!(found.items()[0]["body"], s("b"));
+    let stream = async |table: &str| {
+        let table = client.describe_table().table_name(table).send().await.unwrap().table.unwrap();
+        table.stream_specification.and_then(|stream| stream.stream_view_type)
+    };
+    assert_eq!(stream("t1-outbox").await, Some(StreamViewType::NewImage));
+    assert_eq!(stream("t1-runs").await, None);
+}
+
+#[tokio::test]
+async fn the_queue_of_runs_holds_only_rows_that_wait() {
+    let (_path, _data, _dynamo, client) = started("dyqueue").await;
+    for (pk, queue) in [("run#1", Some("parked")), ("run#2", None)] {
+        let put = client.put_item().table_name("t1-runs").item("pk", s(pk)).item("sk", s("run"));
+        let put = put.item("at", n(1));
+        match queue {
+            Some(queue) => put.item("queue", s(queue)).send().await.unwrap(),
+            None => put.send().await.unwrap(),
+        };
+    }
+    let found = client
+        .query()
+        .table_name("t1-runs")
+        .index_name("queue")
+        .key_condition_expression("queue = :q")
+        .expression_attribute_values(":q", s("parked"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(found.count(), 1);
+    assert_eq!(found.items()[0]["pk"], s("run#1"));
 }
 
 #[tokio::test]

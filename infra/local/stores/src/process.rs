@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -195,6 +195,13 @@ impl OwnedChild {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Waits until it ends by itself. Blocks.
+    pub(crate) fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait();
+        self.watcher = None;
+        status
+    }
+
     /// Asks it to end, waits, insists. Blocks.
     pub(crate) fn end(&mut self) {
         self.watcher = None;
@@ -240,7 +247,7 @@ mod tests {
 
     fn sleeper() -> Command {
         let mut command = Command::new("sleep");
-        command.arg("600");
+        command.arg("60");
         command
     }
 

@@ -110,7 +110,7 @@ impl Place {
 }
 
 /// Makes the cluster unless it is there. A half-made one of an interrupted start is made anew.
-pub(super) fn make(place: &Place, binaries: &Binaries) -> Result<()> {
+pub(super) fn make(place: &Place, binaries: &Binaries, pid_file: PathBuf) -> Result<()> {
     let cluster = place.cluster();
     if cluster.join("PG_VERSION").exists() {
         return Ok(());
@@ -127,7 +127,8 @@ pub(super) fn make(place: &Place, binaries: &Binaries) -> Result<()> {
         .args(["--no-sync", "-D"])
         .arg(&unfinished);
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|source| StoresError::Run { program: program.clone(), source })?;
+    let mut child = OwnedChild::start(&mut command, Signal::Interrupt, pid_file)?;
+    let status = child.wait().map_err(|source| StoresError::Run { program: program.clone(), source })?;
     if !status.success() {
         return Err(StoresError::Failed {
             program,

@@ -129,10 +129,10 @@ fn install() -> Result<()> {
 async fn run(place: Place, binaries: Binaries, pid_file: PathBuf) -> Result<LocalPostgres> {
     let url = url_of(&place.socket());
     let kind = PostgresKind::Server { programs: binaries.folder.clone(), major: binaries.major };
-    let (making, with) = (place.clone(), binaries.clone());
+    let (making, with, making_pid) = (place.clone(), binaries.clone(), pid_file.clone());
     blocking(move || {
         making.create()?;
-        cluster::make(&making, &with)
+        cluster::make(&making, &with, making_pid)
     })
     .await?;
     for attempt in 1..=START_TRIES {
