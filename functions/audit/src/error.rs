@@ -41,3 +41,14 @@ impl From<AuditError> for lambda_runtime::Diagnostic {
         Self { error_type: error_type.to_owned(), error_message: error.chain() }
     }
 }
+
+/// Why the audit writer cannot work here.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database's address is missing.
+    #[error(transparent)]
+    Secret(#[from] config::ConfigError),
+    /// The database's address is wrong.
+    #[error(transparent)]
+    Address(#[from] audit_log::Error),
+}

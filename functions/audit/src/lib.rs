@@ -7,7 +7,7 @@ mod error;
 mod stream;
 mod sweep;
 
-pub use error::AuditError;
+pub use error::{AuditError, StartError};
 pub use stream::{BatchItemFailure, StreamAnswer};
 pub use sweep::Swept;
 
@@ -35,10 +35,22 @@ impl Deps {
     pub async fn from_env() -> Result<Self, lambda_runtime::Error> {
         let settings = Settings::from_env()?;
         let clients = Clients::new(&settings).await;
-        let secrets = Secrets::new(&settings, clients.ssm(), Clock::system());
+        Ok(Self::from_settings(&settings, &clients, Clock::system()).await?)
+    }
+
+    /// The same from settings that were read already.
+    ///
+    /// # Errors
+    /// [`StartError`] when the database's address is missing or wrong.
+    pub async fn from_settings(
+        settings: &Settings,
+        clients: &Clients,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        let secrets = Secrets::new(settings, clients.ssm(), clock.clone());
         let database_url = secrets.get(SecretName::DatabaseUrl).await?;
         Ok(Self {
-            ledger: Ledger::new(clients.dynamodb(), &settings.table_prefix, Clock::system()),
+            ledger: Ledger::new(clients.dynamodb(), &settings.table_prefix, clock),
             log: AuditLog::lazy(database_url.expose())?,
         })
     }
@@ -106,7 +118,7 @@ async fn deliver(deps: &Deps, rows: &[OutboxRow]) -> Result<Delivered, AuditErro
             }
         }
     }
-    let fetch = async |part: &PartRef| deps.ledger.part(part).await;
+    let fetch = |part: PartRef| async move { deps.ledger.part(&part).await };
     let results = deps.log.append(&entries, fetch).await?;
     for (entry, result) in entries.iter().zip(results) {
         let (count, held) = match &result {

@@ -4,7 +4,6 @@ use crate::error::{Error, Fault};
 use crate::session::{AuditLog, Role, Session};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry, PartRef};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::AsyncFn;
 use tokio_postgres::{Statement, types::ToSql};
 
 /// Most rows of one statement.
@@ -87,10 +86,11 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`Error::Append`] and the connection's errors (send all of them again), [`Error::FetchPart`], [`Error::Random`].
-    pub async fn append<E, F>(&self, entries: &[Entry], fetch: F) -> Result<Vec<AppendResult>, Error>
+    pub async fn append<E, F, Fut>(&self, entries: &[Entry], fetch: F) -> Result<Vec<AppendResult>, Error>
     where
         E: std::error::Error + Send + Sync + 'static,
-        F: AsyncFn(&PartRef) -> Result<Option<Vec<u8>>, E>,
+        F: Fn(PartRef) -> Fut,
+        Fut: Future<Output = Result<Option<Vec<u8>>, E>>,
     {
         let session = self.session(Role::Writer).await?;
         let mut results: BTreeMap<usize, AppendResult> = BTreeMap::new();
@@ -154,7 +154,7 @@ fn pads_of(key: &[u8; 32]) -> Vec<u8> {
 }
 
 /// Brings the parts that the log lacks; those that cannot be had come back as poison, by hash.
-async fn fetch_parts<E, F>(
+async fn fetch_parts<E, F, Fut>(
     session: &Session,
     entries: &[Entry],
     ready: &[Ready],
@@ -162,7 +162,8 @@ async fn fetch_parts<E, F>(
 ) -> Result<(Parts, BTreeMap<Vec<u8>, Poison>), Error>
 where
     E: std::error::Error + Send + Sync + 'static,
-    F: AsyncFn(&PartRef) -> Result<Option<Vec<u8>>, E>,
+    F: Fn(PartRef) -> Fut,
+    Fut: Future<Output = Result<Option<Vec<u8>>, E>>,
 {
     let (mut parts, mut bad) = (Parts::new(), BTreeMap::new());
     let wanted: BTreeSet<&Vec<u8>> = ready.iter().flat_map(|row| &row.columns.prompt_parts).collect();
@@ -183,7 +184,7 @@ where
         if !missing.remove(&hash) {
             continue;
         }
-        match fetch(place).await.map_err(|error| Error::FetchPart(Box::new(error)))? {
+        match fetch(place.clone()).await.map_err(|error| Error::FetchPart(Box::new(error)))? {
             None => drop(bad.insert(hash, Poison::PartMissing(place.hash.clone()))),
             Some(bytes) if sha256(&bytes) == hash => drop(parts.insert(hash, bytes)),
             Some(_) => drop(bad.insert(hash, Poison::PartAltered(place.hash.clone()))),

@@ -34,7 +34,7 @@ impl Log {
     }
 
     async fn append(&self, entries: &[Entry]) -> Vec<AppendResult> {
-        let fetch = async |part: &PartRef| Ok::<_, Infallible>(self.parts.get(&part.hash).cloned());
+        let fetch = |part: PartRef| async move { Ok::<_, Infallible>(self.parts.get(&part.hash).cloned()) };
         self.log.append(entries, fetch).await.unwrap()
     }
 

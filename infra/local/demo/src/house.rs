@@ -29,15 +29,9 @@ pub enum HouseError {
     /// The halt function.
     #[error(transparent)]
     Halt(#[from] halt::StartError),
-    /// The console.
+    /// The audit writer.
     #[error(transparent)]
-    Console(#[from] console::ConsoleError),
-    /// The audit log.
-    #[error(transparent)]
-    AuditLog(#[from] audit_log::Error),
-    /// A secret is missing.
-    #[error(transparent)]
-    Secret(#[from] config::ConfigError),
+    Audit(#[from] audit::StartError),
 }
 
 /// The five functions.
@@ -54,8 +48,6 @@ pub struct House {
     pub halt: Arc<halt::Deps>,
     /// The audit writer.
     pub audit: Arc<audit::Deps>,
-    /// The console.
-    pub console: Arc<console::Deps>,
     /// The clock of every function.
     pub clock: Clock,
 }
@@ -81,7 +73,6 @@ impl House {
             step: Arc::new(step),
             halt: Arc::new(halt::Deps::from_settings(&settings, clock.clone()).await?),
             audit: Arc::new(audit::Deps::from_settings(&settings, &clients, clock.clone()).await?),
-            console: Arc::new(console::deps(&settings, clock.clone(), Some(starter)).await?),
             settings,
             clients,
             clock,

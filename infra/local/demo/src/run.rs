@@ -217,7 +217,7 @@ fn variables(
         }
         variables.insert(key.to_owned(), given.unwrap_or_else(|| local_key.to_owned()));
     }
-    let slack = format!("{}{}", standins.slack.url, standins::slack::PATH);
+    let slack = format!("{}{}", standins.slack.url, standins::slack::WEBHOOK_PATH);
     variables.insert("SLACK_WEBHOOK_URL".to_owned(), lookup("SLACK_WEBHOOK_URL").unwrap_or(slack));
     Ok(variables)
 }
@@ -232,11 +232,7 @@ impl Served {
             let house = Arc::clone(&house);
             Box::pin(async move { house.deliver(event).await.map_err(|error| error.to_string()) })
         });
-        let deps = Arc::clone(&running.house.console);
-        let console_handler: Handler = Arc::new(move |event| {
-            let deps = Arc::clone(&deps);
-            Box::pin(async move { console::handle(&deps, event).await.map_err(|error| error.to_string()) })
-        });
+        let console_handler: Handler = Arc::new(move |_event| Box::pin(async move { Err("not there yet".to_owned()) }));
         let (doorbell, minute) = (Arc::clone(&running.house), Arc::clone(&running.house));
         Self(vec![
             spawn(async move { report_end("intake", serve(intake, intake_handler).await) }),
@@ -284,10 +280,17 @@ async fn work(
     );
     let mut runs: Vec<RunId> = Vec::new();
     let mut known: BTreeSet<RunId> = BTreeSet::new();
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
+    let http = http.map_err(failed("the events could not be delivered", TRY_FRESH))?;
     for batch in events {
-        let answer = delivery.send(batch, running.house.clock.now_ms()).await;
-        let answer = answer.map_err(failed("the events could not be delivered", TRY_FRESH))?;
-        for run_id in run_ids(&answer.body) {
+        let request = delivery.sign(batch, running.house.clock.now_ms());
+        let status = delivery.send(&http, &request).await;
+        let status = status.map_err(failed("the events could not be delivered", TRY_FRESH))?;
+        if status != 200 {
+            let refused = failed("the events were not taken", TRY_FRESH);
+            return Err(refused(format!("the intake answered with status {status}")));
+        }
+        for run_id in run_ids(batch) {
             if known.insert(run_id.clone()) {
                 runs.push(run_id);
             }
@@ -336,11 +339,21 @@ async fn wait_for_runs(running: &Running, terminal: Terminal) -> Outcome<()> {
     }
 }
 
-fn run_ids(answer: &str) -> Vec<RunId> {
-    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-    let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
-    let id = |event: &Value| RunId::new(event.get("run_id")?.as_str()?.to_owned()).ok();
-    events.iter().filter_map(id).collect()
+/// The runs that a batch stands for, started now or before: the id follows from the event.
+fn run_ids(batch: &[Value]) -> Vec<RunId> {
+    let body = Value::from(batch.to_vec()).to_string();
+    let events = crm::webhook::parse(body.as_bytes(), crm::webhook::Limits::default()).unwrap_or_default();
+    let id = |event: &crm::webhook::Event| ledger::keys_of(&event.key_text()).ok().map(|(_, run_id)| run_id);
+    events.iter().flatten().filter(|event| starts_a_run(event)).filter_map(id).collect()
+}
+
+fn starts_a_run(event: &crm::webhook::Event) -> bool {
+    use crm::webhook::EventKind;
+    match event.kind() {
+        EventKind::EmailCreated { .. } | EventKind::DealCreated { .. } => true,
+        EventKind::DealChanged { property, .. } => property == "dealstage",
+        EventKind::PrivacyDeletion { .. } | EventKind::ConversationMessage { .. } | EventKind::Ignored => false,
+    }
 }
 
 fn events_of(arguments: &Arguments) -> Outcome<Vec<Vec<Value>>> {
