@@ -109,8 +109,8 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // WHY NOT: closing alone. A child that another thread is just starting holds a copy of the file, and the
-        // lock with it, until it becomes its program.
+        // WHY NOT: closing alone. A child that another thread is just starting holds a copy of the file,
+        // and the lock with it, until it becomes its program.
         let _ = self.lock.unlock();
     }
 }

@@ -203,7 +203,7 @@ async fn create(client: &Client, table: &str, shape: Shape<'_>) -> Result<()> {
         request = request.attribute_definitions(attribute.build().map_err(refused("describe", table))?);
     }
     if let Some((name, keys)) = &shape.index {
-        // Both indexes are sparse and hold a row only while it waits: a whole copy costs little and saves a read.
+        // Both indexes are sparse, a row is in one only while it waits: a whole copy costs little.
         let projection = Projection::builder().projection_type(ProjectionType::All).build();
         let index = GlobalSecondaryIndex::builder()
             .index_name(*name)

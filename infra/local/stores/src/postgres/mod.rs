@@ -51,6 +51,17 @@ pub struct LocalPostgres {
     kind: PostgresKind,
     child: Option<OwnedChild>,
     embedded: Option<(AsyncOliphauntServer, Option<Watcher>)>,
+    // Last, so that the server is gone when it drops.
+    _socket: Option<SocketFolder>,
+}
+
+/// The socket's folder, removed on drop if nothing is left in it.
+struct SocketFolder(PathBuf);
+
+impl Drop for SocketFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
 }
 
 impl fmt::Debug for LocalPostgres {
@@ -67,7 +78,13 @@ impl fmt::Debug for LocalPostgres {
 /// None can be had (the text ends in the one command to run), or the one that was chosen does not start.
 pub async fn start(data: &DataDir, given: Option<String>) -> Result<LocalPostgres> {
     if let Some(url) = given {
-        return Ok(LocalPostgres { url, kind: PostgresKind::Given, child: None, embedded: None });
+        return Ok(LocalPostgres {
+            url,
+            kind: PostgresKind::Given,
+            child: None,
+            embedded: None,
+            _socket: None,
+        });
     }
     let mut place = Place::of(data)?;
     let pid_file = data.pid_file("postgres");
@@ -81,7 +98,9 @@ pub async fn start(data: &DataDir, given: Option<String>) -> Result<LocalPostgre
         plan = blocking(move || Ok(binaries::plan(&Found { apt: false, ..look(&looked) }))).await?;
     }
     match plan {
-        Plan::Given(url) => Ok(LocalPostgres { url, kind: PostgresKind::Given, child: None, embedded: None }),
+        Plan::Given(url) => {
+            Ok(LocalPostgres { url, kind: PostgresKind::Given, child: None, embedded: None, _socket: None })
+        }
         Plan::Run(binaries) => run(place, binaries, pid_file).await,
         Plan::Embed => embed(&place).await,
         Plan::Install => {
@@ -138,7 +157,13 @@ async fn run(place: Place, binaries: Binaries, pid_file: PathBuf) -> Result<Loca
     for attempt in 1..=START_TRIES {
         let mut child = cluster::start(&place, &binaries, pid_file.clone())?;
         if is_ready(&mut child, &url, &place.log()).await? {
-            return Ok(LocalPostgres { url, kind, child: Some(child), embedded: None });
+            return Ok(LocalPostgres {
+                url,
+                kind,
+                child: Some(child),
+                embedded: None,
+                _socket: Some(SocketFolder(place.socket())),
+            });
         }
         drop(child);
         tokio::time::sleep(Duration::from_millis(100) * attempt).await;
@@ -185,7 +210,14 @@ async fn embed(place: &Place) -> Result<LocalPostgres> {
         None => None,
     };
     let url = url_of(&place.socket());
-    Ok(LocalPostgres { url, kind: PostgresKind::Embedded, child: None, embedded: Some((server, watcher)) })
+    let socket = SocketFolder(place.socket());
+    Ok(LocalPostgres {
+        url,
+        kind: PostgresKind::Embedded,
+        child: None,
+        embedded: Some((server, watcher)),
+        _socket: Some(socket),
+    })
 }
 
 /// Where the embedded Postgres keeps its cluster below its root.
