@@ -1,0 +1,51 @@
+//! "Did you expect this?" Must never change an earlier word: a new one is added.
+use crate::entry;
+use crate::load::read;
+use crate::pages::problem;
+use crate::route::Visit;
+use audit_log::Judged;
+use serde_json::json;
+use types::Target;
+use web::{Fields, Response};
+
+/// The most rows of one judgement: a page.
+const ROWS_MAX: usize = 25;
+
+/// Stores a judgement of one row, or of every open row of a page.
+pub(crate) async fn judge(visit: &Visit<'_>, form: &Fields) -> Response {
+    let seqs = form.iter().filter(|(name, _)| *name == "seq").map(|(_, value)| value.parse::<i64>());
+    let seqs: Result<Vec<i64>, _> = seqs.collect();
+    let (Ok(seqs), Some(judged)) = (seqs, form.get("judged").and_then(Judged::from_code)) else {
+        return visit.problem(problem::BAD_FORM);
+    };
+    if seqs.is_empty() || seqs.len() > ROWS_MAX || (seqs.len() > 1 && judged != Judged::Expected) {
+        return visit.problem(problem::BAD_FORM);
+    }
+    let note: Option<String> = form.get("note").map(|text| text.trim().chars().take(300).collect());
+    let note = note.filter(|text| !text.is_empty());
+    // The note may quote a customer: it stays with the judgement, which an erasure reaches.
+    let target = seqs.first().map(ToString::to_string).unwrap_or_default();
+    let mut row =
+        entry::of_person(visit.deps.now(), &visit.viewer.person, "judge", Target::new("row", target));
+    row.detail = Some(json!({ "rows": seqs, "judged": judged.code() }));
+    if entry::before(visit.deps, &row).await.is_err() {
+        return visit.problem(problem::NO_ROW);
+    }
+    let (person, at) = (&visit.viewer.person, visit.deps.now());
+    let done =
+        read(visit.deps, |log| async move { log.judge(&seqs, person, judged, note.as_deref(), at).await });
+    match done.await {
+        Some(0) => visit.problem(problem::BAD_FORM),
+        Some(_) => back(form, if judged == Judged::Withdrawn { "undone" } else { "judged" }),
+        None => {
+            entry::not_made(visit.deps, &row, types::EntryState::Failed, types::Reason::OutcomeUnknown).await;
+            visit.problem(problem::NO_ANSWER)
+        }
+    }
+}
+
+fn back(form: &Fields, notice: &str) -> Response {
+    let path = form.get("back").filter(|path| path.starts_with("/would-have")).unwrap_or("/would-have");
+    let joint = if path.contains('?') { '&' } else { '?' };
+    Response::see_other(&format!("{path}{joint}n={notice}"))
+}

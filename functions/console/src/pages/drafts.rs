@@ -1,0 +1,128 @@
+//! Drafts: what waits for a human to send. Must never hold a Send button: there is no way to send from here.
+use super::{kit, layout};
+use crate::days;
+use crate::frame::{Frame, Menu};
+use crate::view::RowView;
+use maud::{Markup, html};
+use web::Response;
+
+/// Characters of a mail that fit on a page.
+const BODY_CHARS_MAX: usize = 12_000;
+
+/// A draft, taken out of its row.
+pub(crate) struct Draft<'a> {
+    pub(crate) row: &'a RowView,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) subject: String,
+    pub(crate) body: String,
+}
+
+impl<'a> Draft<'a> {
+    /// The draft of a row; empty texts where the row has none.
+    pub(crate) fn of(row: &'a RowView) -> Self {
+        let text = |pointer: &str| {
+            let after = row.row.after.as_ref();
+            after.and_then(|after| after.pointer(pointer)?.as_str()).unwrap_or_default().to_owned()
+        };
+        Self {
+            row,
+            name: text("/to/name"),
+            email: text("/to/email"),
+            subject: text("/subject"),
+            body: text("/body"),
+        }
+    }
+
+    fn who(&self) -> &str {
+        if self.name.is_empty() { &self.email } else { &self.name }
+    }
+}
+
+/// What the page shows.
+pub(crate) struct Drafts {
+    /// `None`: the log is away.
+    pub(crate) rows: Option<Vec<RowView>>,
+    /// The one that is open.
+    pub(crate) open: Option<i64>,
+    /// The open one's deal at HubSpot.
+    pub(crate) deal_url: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) why: String,
+}
+
+/// The page.
+pub(crate) fn page(frame: &Frame, view: &Drafts, status: u16) -> Response {
+    let main = html! {
+        h1 { "Drafts" }
+        p class="sub" { "The agent never sends. Read, change what you like, send it yourself from HubSpot." }
+        @match &view.rows {
+            Some(rows) if rows.is_empty() => p { "No draft waits." },
+            Some(rows) => div class="two" {
+                div { (list(frame, rows, view.open)) }
+                @if let Some(row) = rows.iter().find(|row| Some(row.seq) == view.open) {
+                    (detail(frame, &Draft::of(row), view))
+                }
+            },
+            None => {},
+        }
+    };
+    layout::with_status(frame, Menu::Drafts, "Drafts", main, status)
+}
+
+fn list(frame: &Frame, rows: &[RowView], open: Option<i64>) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "For" } th { "Subject" } th class="num" { "Waits" } } }
+            tbody { @for row in rows.iter().take(60) {
+                @let draft = Draft::of(row);
+                tr {
+                    td { @if Some(row.seq) == open { b { (kit::short(draft.who(), 60)) } } @else { (kit::short(draft.who(), 60)) }
+                        @if let Some(customer) = &row.customer { br; (kit::short(customer, 60)) } }
+                    td { a href={ "/drafts/" (row.seq) } { (kit::short(&draft.subject, 100)) } }
+                    td class="num" { (days::waited(row.at, frame.now)) }
+                }
+            } }
+        }
+        @if rows.len() > 60 { p { "Showing 60 of " (rows.len()) "." } }
+    }
+}
+
+fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
+    let row = draft.row;
+    let body: String = draft.body.chars().take(BODY_CHARS_MAX).collect();
+    html! {
+        section class="box" aria-label="The draft" {
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::line(error)) } } }
+            p { b { "To " } (kit::short(&draft.name, 80)) " " (kit::short(&draft.email, 254)) " "
+                // The tool refuses a recipient that is not a contact of the deal.
+                @if row.warnings.iter().any(|warning| warning.contains("recipient")) {
+                    span class="b w" { "contact on the deal: only since this run began" }
+                } @else { span class="b" { "contact on " (kit::short(&row.target, 40)) ": yes" } }
+            }
+            p { b { "Subject " } (kit::short(&draft.subject, 250)) }
+            div class="txt" tabindex="0" { (kit::lines(&body)) }
+            @for warning in &row.warnings { p class="note" { "⚠ " (kit::short(warning, 200)) } }
+            p class="sub" {
+                @if let Some(because) = &row.because { "Because: " (kit::quoted(because, 300)) ". " }
+                "Written at " (frame.stamp(row.at))
+                @if let Some(run) = &row.run_id { " in " (kit::run_link(run)) }
+                "."
+            }
+            div class="acts" {
+                @if let Some(url) = &view.deal_url { a class="bt do" href=(url) rel="noreferrer" { "Open in HubSpot to send" } }
+                a class="bt" href={ "/drafts/" (row.seq) ".txt" } { "Copy text" }
+                (kit::form(frame, &format!("/drafts/{}/sent", row.seq), html! { button { "I sent it" } }))
+            }
+            @if frame.viewer.may_change {
+                details open[view.error.is_some()] { summary { "Throw away…" }
+                    (kit::form(frame, &format!("/drafts/{}/discard", row.seq), html! {
+                        label for="why" { "Why? (10 characters or more)" }
+                        input id="why" name="why" required minlength="10" maxlength="300" value=(kit::line(&view.why));
+                        div class="acts" { button { "Throw away" } }
+                    }))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of the console. Must never leave the machine.
