@@ -5,12 +5,16 @@ use crate::pages::problem::{self, Problem};
 use crate::sight::Sight;
 use crate::{Deps, acts, pages, sign_in};
 use config::{Freshness, Loaded};
+use std::pin::Pin;
 use std::time::Duration;
 use types::{Actor, Stages};
 use web::{Fields, Method, Request, Response, SentFrom, Session, Zone};
 
 /// How long a page waits for the configuration.
 const HOT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// A page or a change under way. Boxed: each is a large state machine, and only one of them runs.
+type Answer<'a> = Pin<Box<dyn Future<Output = Response> + Send + 'a>>;
 
 /// One signed-in request and what was seen on its way.
 pub(crate) struct Visit<'a> {
@@ -25,7 +29,8 @@ pub(crate) struct Visit<'a> {
 
 /// Answers one request.
 pub async fn answer(deps: &Deps, request: &Request) -> Response {
-    let response = routed(deps, request).await;
+    let routed: Answer<'_> = Box::pin(routed(deps, request));
+    let response = routed.await;
     if request.method() == Method::Head { response.without_body() } else { response }
 }
 
@@ -88,7 +93,10 @@ impl Visit<'_> {
 
     /// The frame, and what waits for a person.
     pub(crate) async fn framed(&self) -> (Frame, Inbox) {
-        let inbox = load::inbox(self.deps, self.sight.people.as_ref(), &self.stages()).await;
+        let stages = self.stages();
+        let inbox = load::inbox(self.deps, self.sight.people.as_ref(), &stages);
+        let inbox: Pin<Box<dyn Future<Output = Inbox> + Send + '_>> = Box::pin(inbox);
+        let inbox = inbox.await;
         let mut frame = self.frame();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let held = inbox.held.as_ref().map(|held| count(held.len()));
@@ -139,27 +147,28 @@ impl Visit<'_> {
 
 /// The page at a path.
 async fn pages_at(visit: &Visit<'_>, path: &[&str]) -> Response {
-    match path {
-        [] => load::today::page(visit).await,
-        ["would-have"] => load::would_have::page(visit).await,
-        ["would-have.csv"] => load::would_have::csv(visit).await,
-        ["tools"] => load::tools::page(visit).await,
-        ["tools", name, "writes"] => load::tools::writes(visit, name).await,
-        ["drafts"] => load::drafts::page(visit, None).await,
-        ["drafts", name] => load::drafts::at(visit, name).await,
-        ["audit"] => load::audit::page(visit).await,
-        ["audit.csv"] => load::audit::csv(visit).await,
-        ["audit.json"] => load::audit::json(visit).await,
-        ["audit", name] => load::audit::row(visit, name).await,
-        ["prompts", name] => load::audit::prompt(visit, name).await,
-        ["runs", name] => load::run::page(visit, name).await,
-        ["pipeline"] => load::pipeline::page(visit).await,
-        ["budgets"] => load::budgets::page(visit).await,
-        ["waiting"] => load::waiting::page(visit).await,
-        ["people"] => load::people(visit).await,
-        ["resume"] => load::resume::page(visit).await,
-        _ => visit.problem(problem::NO_SUCH_PAGE),
-    }
+    let page: Answer<'_> = match path {
+        [] => Box::pin(load::today::page(visit)),
+        ["would-have"] => Box::pin(load::would_have::page(visit)),
+        ["would-have.csv"] => Box::pin(load::would_have::csv(visit)),
+        ["tools"] => Box::pin(load::tools::page(visit)),
+        ["tools", name, "writes"] => Box::pin(load::tools::writes(visit, name)),
+        ["drafts"] => Box::pin(load::drafts::page(visit, None)),
+        ["drafts", name] => Box::pin(load::drafts::at(visit, name)),
+        ["audit"] => Box::pin(load::audit::page(visit)),
+        ["audit.csv"] => Box::pin(load::audit::csv(visit)),
+        ["audit.json"] => Box::pin(load::audit::json(visit)),
+        ["audit", name] => Box::pin(load::audit::row(visit, name)),
+        ["prompts", name] => Box::pin(load::audit::prompt(visit, name)),
+        ["runs", name] => Box::pin(load::run::page(visit, name)),
+        ["pipeline"] => Box::pin(load::pipeline::page(visit)),
+        ["budgets"] => Box::pin(load::budgets::page(visit)),
+        ["waiting"] => Box::pin(load::waiting::page(visit)),
+        ["people"] => Box::pin(load::people(visit)),
+        ["resume"] => Box::pin(load::resume::page(visit)),
+        _ => return visit.problem(problem::NO_SUCH_PAGE),
+    };
+    page.await
 }
 
 /// The change at a path.
@@ -177,22 +186,23 @@ async fn change_at(visit: &Visit<'_>, path: &[&str]) -> Response {
     if !visit.viewer.may_change {
         return visit.problem(problem::NOT_OPS);
     }
-    match path {
-        ["would-have", "judge"] => acts::judge::judge(visit, &form).await,
-        ["tools", name, "dry"] => acts::flip::to_dry(visit, name).await,
-        ["tools", name, "writes"] => acts::flip::to_live(visit, name, &form).await,
-        ["pipeline", "check"] => acts::stages::check(visit, &form).await,
-        ["pipeline", "save"] => acts::stages::save(visit, &form).await,
-        ["budgets", cap] => acts::caps::save(visit, cap, &form).await,
-        ["drafts", seq, "sent"] => acts::drafts::sent(visit, seq).await,
-        ["drafts", seq, "discard"] => acts::drafts::discard(visit, seq, &form).await,
-        ["waiting", "start"] => acts::waiting::start(visit, &form).await,
-        ["waiting", "discard"] => acts::waiting::discard(visit, &form).await,
-        ["waiting", "checked"] => acts::waiting::checked(visit, &form).await,
-        ["people", "revoke"] => acts::people::revoke(visit, &form).await,
-        ["resume"] => acts::resume::resume(visit, &form).await,
-        _ => visit.problem(problem::NO_SUCH_PAGE),
-    }
+    let change: Answer<'_> = match path {
+        ["would-have", "judge"] => Box::pin(acts::judge::judge(visit, &form)),
+        ["tools", name, "dry"] => Box::pin(acts::flip::to_dry(visit, name)),
+        ["tools", name, "writes"] => Box::pin(acts::flip::to_live(visit, name, &form)),
+        ["pipeline", "check"] => Box::pin(acts::stages::check(visit, &form)),
+        ["pipeline", "save"] => Box::pin(acts::stages::save(visit, &form)),
+        ["budgets", cap] => Box::pin(acts::caps::save(visit, cap, &form)),
+        ["drafts", seq, "sent"] => Box::pin(acts::drafts::sent(visit, seq)),
+        ["drafts", seq, "discard"] => Box::pin(acts::drafts::discard(visit, seq, &form)),
+        ["waiting", "start"] => Box::pin(acts::waiting::start(visit, &form)),
+        ["waiting", "discard"] => Box::pin(acts::waiting::discard(visit, &form)),
+        ["waiting", "checked"] => Box::pin(acts::waiting::checked(visit, &form)),
+        ["people", "revoke"] => Box::pin(acts::people::revoke(visit, &form)),
+        ["resume"] => Box::pin(acts::resume::resume(visit, &form)),
+        _ => return visit.problem(problem::NO_SUCH_PAGE),
+    };
+    change.await
 }
 
 /// After a press that no switch confirmed: the strip says so, and HALT stays.
