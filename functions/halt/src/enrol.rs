@@ -1,4 +1,5 @@
-//! Adding a phone by an invitation. Must never be done by opening the link: chat previews and mail scanners open links.
+//! Adding a phone by an invitation. Must never be done by opening the link: chat previews and mail
+//! scanners open links.
 use crate::{Deps, page, resume::tries_of, route::Visit, rows, sight::moment, words::HaltWord};
 use interlock::{People, Person, PersonKey};
 use maud::html;
@@ -102,7 +103,8 @@ fn take(
     Some(judged)
 }
 
-/// WHY NOT let an invitation set a new PIN over an old one: then a stolen invitation could resume. `None` when a PIN
+/// WHY NOT let an invitation set a new PIN over an old one: then a stolen invitation could resume. `None`
+/// when a PIN
 /// cannot be hashed.
 fn judge(person: &mut Person, pin: &Pin, now_ms: i64) -> Option<Judged> {
     let Some(hash) = &person.pin_hash else {

@@ -1,4 +1,5 @@
-//! The halt function: one page, one button, both switches. Must never need anything but the two switches to halt.
+//! The halt function: one page, one button, both switches. Must never need anything but the two switches
+//! to halt.
 //!
 //! Read [`press`] first: it is what the button does.
 
@@ -85,7 +86,8 @@ impl Deps {
     }
 }
 
-/// One invocation: a request through the function URL, or an operation by somebody who may invoke the function.
+/// One invocation: a request through the function URL, or an operation by somebody who may invoke the
+/// function.
 ///
 /// # Errors
 /// [`HaltError`] when the payload cannot be used or an operation has no answer.

@@ -1,10 +1,11 @@
-//! Style and script of the halt page. Must never use red for anything but HALT, nor hold text that others wrote.
+//! Style and script of the halt page. Must never use red for anything but HALT, nor hold text that others
+//! wrote.
 
 /// Everything but the panel's own rules.
 pub(crate) const STYLE: &str = "\
 *{box-sizing:border-box}html{font:100%/1.4 system-ui,sans-serif;background:#fff;color:#111}\
 body{margin:0 auto;padding:12px 16px 24px;max-width:30rem;overflow-wrap:anywhere}\
-a{color:inherit}a,summary,button,input,textarea{min-height:44px}p{margin:0 0 8px}\
+a{color:inherit}a,summary,button,input,textarea{min-height:44px}p{margin:0 0 8px}small{font-size:1rem}\
 .top,.q{color:#444;font-size:1rem}.q{margin:12px 0 0}\
 .vh{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}\
 :focus-visible{outline:4px solid #0b4f9f;outline-offset:3px}\
@@ -32,7 +33,8 @@ border-top:1px solid #999}.row p{margin:0}\
 label{display:block;font-weight:700;margin:16px 0 6px}.pick{font-weight:400;display:flex;gap:12px;\
 align-items:center;min-height:44px;margin:0}.pick input{width:24px;min-height:24px;flex:none}\
 .blue{background:#0b4f9f;border-color:#0b4f9f;color:#fff;margin-top:20px}\
-.bad{border:3px dashed #111;border-radius:10px;padding:12px;margin:12px 0;font-weight:700}.bad ul{font-weight:400;padding-left:1.2em;margin:0}\
+.bad{border:3px dashed #111;border-radius:10px;padding:12px;margin:12px 0;font-weight:700}\
+.bad ul{font-weight:400;padding-left:1.2em;margin:0}\
 h2{font-size:1.5rem;line-height:1.2;margin:20px 0 8px}\
 @media(orientation:landscape) and (max-height:500px){body{max-width:56rem}\
 #live{display:grid;grid-template-columns:1fr 1fr;gap:0 20px}#live>*,#act>*{grid-column:1/-1}\
@@ -53,9 +55,11 @@ pub(crate) const SCRIPT: &str = "\
 let d=document,$=i=>d.getElementById(i),l=$('live'),w=l.dataset.w,t=l.dataset.t,last=Date.now(),busy=0,\
 o=()=>({cache:'no-store',signal:AbortSignal.timeout(4e3)}),\
 tell=s=>{let e=$('say');if(e.textContent!=s)e.textContent=s},\
-show=(k,n)=>{let c=$(k).content.cloneNode(true),p=$('pan'),f=(s,v)=>c.querySelectorAll(s).forEach(e=>e.textContent=v);\
+show=(k,n)=>{let c=$(k).content.cloneNode(true),p=$('pan'),\
+f=(s,v)=>c.querySelectorAll(s).forEach(e=>e.textContent=v);\
 f('.n',n);f('.t',t);f('.w',w);p.replaceChildren(c);\
-if($('xh')&&!d.querySelector('.halt'))$('act').replaceChildren($('xh').content.cloneNode(true));let h=p.querySelector('h1').textContent;\
+if($('xh')&&!d.querySelector('.halt'))$('act').replaceChildren($('xh').content.cloneNode(true));\
+let h=p.querySelector('h1').textContent;\
 d.title=h+d.title.slice(d.title.indexOf(' ·'));tell(h+'. '+p.querySelector('b').textContent)},\
 take=async r=>{if(!r.ok)throw r;let n=new DOMParser().parseFromString(await r.text(),'text/html'),\
 x=n.getElementById('live');if(!x)throw r;for(let i of['pan','act','facts']){let a=$(i),b=n.getElementById(i);\
@@ -63,7 +67,7 @@ if(a.innerHTML!=b.innerHTML){let f=a.contains(d.activeElement);a.replaceWith(b);
 if(f)(b.querySelector('button')||b).focus()}}\
 let a=$('rest'),b=n.getElementById('rest');if(a.dataset.k!=b.dataset.k)a.replaceWith(b);\
 w=x.dataset.w;t=x.dataset.t;last=Date.now();d.title=n.title;tell(x.dataset.s)},\
-look=()=>d.hidden||busy||fetch(location.href,o()).then(take).catch(()=>{}),\
+look=()=>d.hidden||busy||fetch(location.href,o()).then(r=>busy||take(r)).catch(()=>{}),\
 send=(u,b,n)=>{fetch(u,{method:'POST',body:b,...o()}).then(take).then(()=>{busy--}).catch(r=>{\
 if(r&&r.status==422){busy--;location.reload();return}show('x12',n);setTimeout(()=>send(u,b,n+1),2e3)})};\
 d.addEventListener('submit',e=>{let f=e.target,s=e.submitter;if(f.dataset.h==null)return;e.preventDefault();\

@@ -101,7 +101,8 @@ async fn sweep(deps: &Deps) -> Result<Value, HaltError> {
     if let (Some(last), true) = (entries.last(), folded > 0) {
         moved.push(rows::of_folded(folded, &last.id, deps.now()));
     }
-    // Stored first, dropped after: a sweep that dies in between stores the same rows again under the same ids.
+    // Stored first, dropped after: a sweep that dies in between stores the same rows again under the same
+    // ids.
     if !moved.is_empty() {
         deps.ledger.append_outbox(&moved).await.map_err(HaltError::MoveLog)?;
     }

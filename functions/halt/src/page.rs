@@ -162,7 +162,9 @@ impl Paint<'_> {
         let welcome = self.visit.request.query().get("welcome").is_some();
         html! {
             @match notice {
-                Some(Notice::NoSuchCustomer) => { p class="bad" role="alert" { (self.say(HaltWord::NoSuchCustomer)) } }
+                Some(Notice::NoSuchCustomer) => {
+                    p class="bad" role="alert" { (self.say(HaltWord::NoSuchCustomer)) }
+                }
                 Some(Notice::NotConfirmed) => { (self.ways(HaltWord::NotConfirmedNotice)) }
                 Some(Notice::SentNotConfirmed) => { (self.ways(HaltWord::SentNotConfirmed)) }
                 None => {
@@ -190,12 +192,16 @@ impl Paint<'_> {
             @if self.state.offers_halt() {
                 (self.halt_form())
                 @if self.state == State::Stopped {
-                    div class="box" { p { b { (self.say(HaltWord::DoThisBold)) } " " (self.say(HaltWord::DoThis)) } }
+                    div class="box" {
+                        p { b { (self.say(HaltWord::DoThisBold)) } " " (self.say(HaltWord::DoThis)) }
+                    }
                 }
                 @if matches!(self.state, State::Stopped | State::Unknown) { (check(HaltWord::CheckAgain)) }
             } @else {
                 div class="box still" { (self.known()) }
-                @if matches!(self.state, State::Halting | State::StoppingOneSwitch) { (check(HaltWord::CheckNow)) }
+                @if matches!(self.state, State::Halting | State::StoppingOneSwitch) {
+                    (check(HaltWord::CheckNow))
+                }
             }
         }
     }
@@ -284,10 +290,11 @@ impl Paint<'_> {
 
     fn customers(&self) -> Markup {
         let halted = &self.seen().customers;
+        let more = halted.len().saturating_sub(BOXES_MAX);
         html! {
             @for customer in halted.iter().take(BOXES_MAX) { (self.customer(customer)) }
-            @if halted.len() > BOXES_MAX {
-                p { (self.fill(HaltWord::MoreCustomers, &[("n", Piece::Number(halted.len().saturating_sub(BOXES_MAX)))])) }
+            @if more > 0 {
+                p { (self.fill(HaltWord::MoreCustomers, &[("n", Piece::Number(more))])) }
             }
         }
     }
@@ -304,16 +311,22 @@ impl Paint<'_> {
                 ])) } }
                 p {
                     @if live > 0 { (self.fill(HaltWord::CustomerWriting, &[("n", Piece::Number(live))])) " " }
-                    @if unknown > 0 { (self.fill(HaltWord::CustomerUnknown, &[("n", Piece::Number(unknown))])) " " }
+                    @if unknown > 0 {
+                        (self.fill(HaltWord::CustomerUnknown, &[("n", Piece::Number(unknown))])) " "
+                    }
                     @if live == 0 && unknown == 0 { (self.say(HaltWord::CustomerQuiet)) " " }
                     @match &customer.by {
                         By::You => { (self.fill(HaltWord::ByYou, &[time()])) }
-                        By::Name(who) => { (self.fill(HaltWord::ByName, &[("who", Piece::Text(who)), time()])) }
+                        By::Name(who) => {
+                            (self.fill(HaltWord::ByName, &[("who", Piece::Text(who)), time()]))
+                        }
                         By::Cap(_) => { (self.fill(HaltWord::ByCap, &[time()])) }
                         By::Flag => { (self.fill(HaltWord::ByFlag, &[time()])) }
                     }
                 }
-                @if !self.visit.visitor.is_slack() { a href=(resume) { (self.say(HaltWord::ResumeCustomer)) } }
+                @if !self.visit.visitor.is_slack() {
+                    a href=(resume) { (self.say(HaltWord::ResumeCustomer)) }
+                }
             }
         }
     }
@@ -325,7 +338,8 @@ impl Paint<'_> {
             @if let Some(act) = &self.sight.recent.last_act {
                 p class="q" { (self.say(if act.wrote { HaltWord::LastDid } else { HaltWord::LastWould })) }
                 p {
-                    (self.stamp(act.at_ms)) " " (web::visible_line(&act.what)) ", deal " (web::visible_line(&act.deal_id))
+                    (self.stamp(act.at_ms)) " " (web::visible_line(&act.what))
+                    ", deal " (web::visible_line(&act.deal_id))
                     @if !act.customer_name.is_empty() { ", " (web::visible_line(&act.customer_name)) }
                 }
             }
@@ -372,7 +386,8 @@ impl Paint<'_> {
                 p {
                     (name) br;
                     small {
-                        (self.fill(HaltWord::Number, &[("id", Piece::Text(known.customer_id.as_str()))])) " · "
+                        (self.fill(HaltWord::Number, &[("id", Piece::Text(known.customer_id.as_str()))]))
+                        " · "
                         (self.stamp(known.last_act.at_ms)) " " (web::visible_line(&known.last_act.what))
                     }
                 }
@@ -421,7 +436,9 @@ impl Paint<'_> {
                         (self.fill(HaltWord::OwnKey, &[("name", Piece::Text(name))]))
                     } @else { (self.say(HaltWord::PlainKey)) }
                 }
-                a href=(self.visit.url_in(other)) lang=(other.code()) hreflang=(other.code()) { (other.own_name()) }
+                a href=(self.visit.url_in(other)) lang=(other.code()) hreflang=(other.code()) {
+                    (other.own_name())
+                }
                 a href=(self.visit.url("/fails")) { (self.say(HaltWord::IfFails)) }
             }
         }

@@ -1,4 +1,5 @@
-//! Away from safe: an own page, a reason and a PIN. Must never be reached by a link in a ping, nor retried by a script.
+//! Away from safe: an own page, a reason and a PIN. Must never be reached by a link in a ping, nor retried
+//! by a script.
 use crate::{
     Deps, page,
     route::Visit,
@@ -42,7 +43,7 @@ struct Shown {
 
 /// The page, and its form. `of` is one customer's id; without it, everything.
 pub(crate) async fn answer(deps: &Deps, visit: &Visit<'_>, of: Option<&str>, post: bool) -> Response {
-    let scope = match of.map(|id| CustomerId::new(id)) {
+    let scope = match of.map(CustomerId::new) {
         None => Scope::Global,
         Some(Ok(id)) => Scope::Customer(id),
         Some(Err(_)) => return visit.gone(),
@@ -164,11 +165,12 @@ async fn cap_allows(deps: &Deps, visit: &Visit<'_>) -> Result<(), Refusal> {
 }
 
 /// Whether the cap that halted the agent still holds. `None` when the budget cannot be read.
-fn cap_holds(sight: &Sight) -> Option<bool> {
+pub(crate) fn cap_holds(sight: &Sight) -> Option<bool> {
     let Control::Halted { by: By::Cap(_), at } = &sight.seen.control else { return Some(false) };
     let day = sight.day.as_ref()?;
     let same_day = day.date == sight.seen.zone.date(*at);
-    // A cap trips before it is used up to the last cent. What is left then stays below a twentieth of it (at most
+    // A cap trips before it is used up to the last cent. What is left then stays below a twentieth of it
+    // (at most
     // 50 cents); a raise worth the name lifts it above.
     let little = UsdNanos(day.cap.0.saturating_div(20)).min(UsdNanos::from_cents(50));
     Some(same_day && day.left < little)
@@ -338,7 +340,8 @@ impl Form<'_> {
                 label for="w" { (say(why)) }
                 textarea id="w" name="why" rows="2" minlength="10" maxlength="300" required { (self.why) }
                 label for="n" { (say(HaltWord::YourPin)) }
-                input id="n" name="pin" type="password" inputmode="numeric" autocomplete="current-password" required;
+                input id="n" name="pin" type="password" inputmode="numeric" required
+                    autocomplete="current-password";
                 button class="blue" { (say(button)) }
             }
         }
@@ -351,6 +354,7 @@ impl Form<'_> {
         let lang = self.visit.lang;
         let live = self.sight.seen.modes.iter().filter(|(_, mode)| *mode == Mode::Live);
         let live: Vec<String> = live.map(|(tool, _)| tools_word(tool, lang)).collect();
+        let tools = live.join(", ");
         html! {
             @if !live.is_empty() {
                 label { (self.visit.say(HaltWord::StartIn)) }
@@ -360,7 +364,7 @@ impl Form<'_> {
                 }
                 label class="pick" {
                     input type="radio" name="start" value="as_before";
-                    (phrase(self.visit.say(HaltWord::StartAsBefore), &[("tools", Piece::Text(&live.join(", ")))]))
+                    (phrase(self.visit.say(HaltWord::StartAsBefore), &[("tools", Piece::Text(&tools))]))
                 }
             }
         }

@@ -14,15 +14,18 @@ web::words! {
         FinishedIn: "Finished in {n} seconds at the latest.", "Klaar over uiterlijk {n} seconden.";
         PutDownBold: "You can put the phone down.", "Je kunt de telefoon wegleggen.";
         PutDown: "It stays halted until a person resumes it. Midnight, an update or a restart does not.",
-            "Hij blijft gestopt tot iemand hem hervat. Middernacht, een update of een herstart doet dat niet.";
+            "Hij blijft gestopt tot iemand hem hervat. Middernacht, een update of een herstart doet dat \
+             niet.";
         SpentBold: "{spent} of {cap} spent today.", "{spent} van {cap} uitgegeven vandaag.";
         NextCall: "The next model call could have cost more than was left, so it was not made.",
             "De volgende modelaanroep kon meer kosten dan er over was, dus die is niet gedaan.";
         NewDay: "A new budget day starts 00:00 {city}. The agent stays halted.",
             "Een nieuwe budgetdag begint om 00:00 {city}. De agent blijft gestopt.";
         LookBold: "Look in HubSpot yourself:", "Kijk zelf in HubSpot:";
-        LookText: "See whether each change is there, then note it in the console. It is never sent again by itself.",
-            "Zie of elke wijziging er staat en noteer het in de console. Ze wordt nooit vanzelf opnieuw verstuurd.";
+        LookText: "See whether each change is there, then note it in the console. It is never sent again by \
+         itself.",
+            "Zie of elke wijziging er staat en noteer het in de console. Ze wordt nooit vanzelf opnieuw \
+             verstuurd.";
         DoThisBold: "Do this: press HALT.", "Doe dit: druk op HALT.";
         DoThis: "Otherwise the agent may start again when the switch comes back.",
             "Anders kan de agent weer starten als de schakelaar terugkomt.";
@@ -57,7 +60,8 @@ web::words! {
         FindButton: "Halt this customer", "Deze klant stoppen";
 
         ResumeLink: "Resume the agent… (asks why, and your PIN)", "Hervatten… (vraagt waarom, en je pincode)";
-        StartLink: "Start in dry-run… (asks why, and your PIN)", "Starten op proef… (vraagt waarom, en je pincode)";
+        StartLink: "Start in dry-run… (asks why, and your PIN)",
+            "Starten op proef… (vraagt waarom, en je pincode)";
         OwnKey: "This is {name}’s key. It can halt, never resume without a PIN.",
             "Dit is de sleutel van {name}. Stoppen kan altijd, hervatten alleen met pincode.";
         PlainKey: "This key can halt, never resume without a PIN.",
@@ -65,14 +69,18 @@ web::words! {
         SlackKey: "This is a Slack link. It can halt for 24 hours, and never resume.",
             "Dit is een Slack-link. Die kan 24 uur stoppen, en nooit hervatten.";
         IfFails: "If this page fails", "Als deze pagina niet werkt";
-        Welcome: "This is your halt page. Add it to your home screen, then open “If this page fails” and take a screenshot.",
-            "Dit is je stoppagina. Zet haar op je beginscherm, open dan “Als deze pagina niet werkt” en maak een schermafdruk.";
+        Welcome: "This is your halt page. Add it to your home screen, then open “If this page fails” and \
+         take a screenshot.",
+            "Dit is je stoppagina. Zet haar op je beginscherm, open dan “Als deze pagina niet werkt” en \
+             maak een schermafdruk.";
         NoSignalLong: "No signal for long? Call {name}: {phone}", "Lang geen verbinding? Bel {name}: {phone}";
 
         NoSuchCustomer: "No customer has that number or name. Nothing was halted. HALT above stops everyone.",
             "Geen klant heeft dat nummer of die naam. Er is niets gestopt. HALT hierboven stopt iedereen.";
-        NotConfirmedNotice: "NOT confirmed by either switch. Press HALT again. If it fails again, use one of these:",
-            "NIET bevestigd door de schakelaars. Druk nog eens op HALT. Lukt het weer niet, gebruik een van deze:";
+        NotConfirmedNotice: "NOT confirmed by either switch. Press HALT again. If it fails again, use one \
+         of these:",
+            "NIET bevestigd door de schakelaars. Druk nog eens op HALT. Lukt het weer niet, gebruik een van \
+             deze:";
         SentNotConfirmed: "Sent, not confirmed. Press HALT again. If it stays so, use one of these:",
             "Verstuurd, niet bevestigd. Druk nog eens op HALT. Blijft het zo, gebruik een van deze:";
 
@@ -81,10 +89,13 @@ web::words! {
         FailsTitle: "If this page fails", "Als deze pagina niet werkt";
         FailsIntro: "Any one of these stops the agent. Take a screenshot now.",
             "Elk hiervan stopt de agent. Maak nu een schermafdruk.";
-        WayDeputy: "Call {name}, who has a halt page too: {phone}", "Bel {name}, die ook een stoppagina heeft: {phone}";
-        WayAsk: "Ask another person with a halt page to press HALT.", "Vraag iemand anders met een stoppagina op HALT te drukken.";
+        WayDeputy: "Call {name}, who has a halt page too: {phone}",
+            "Bel {name}, die ook een stoppagina heeft: {phone}";
+        WayAsk: "Ask another person with a halt page to press HALT.",
+            "Vraag iemand anders met een stoppagina op HALT te drukken.";
         WayConsole: "Press HALT at the top of the console.", "Druk op HALT bovenaan in de console.";
-        WayConsoleAt: "Press HALT at the top of the console: {url}", "Druk op HALT bovenaan in de console: {url}";
+        WayConsoleAt: "Press HALT at the top of the console: {url}",
+            "Druk op HALT bovenaan in de console: {url}";
         WayTerminal: "In a terminal: holdfast halt", "In een terminal: holdfast halt";
         WayAws: "In the AWS console: set the reserved concurrency of the step function to 0.",
             "In de AWS-console: zet de reserved concurrency van de functie step op 0.";
@@ -102,8 +113,10 @@ web::words! {
         NoneWaiting: "No events are waiting.", "Er wachten geen gebeurtenissen.";
         OneWaiting: "1 event is waiting. It stays in the console’s list, where it is started or discarded.",
             "1 gebeurtenis wacht. Ze blijft in de lijst van de console, waar ze gestart of weggegooid wordt.";
-        ManyWaiting: "{n} events are waiting. They stay in the console’s list, where each is started or discarded.",
-            "{n} gebeurtenissen wachten. Ze blijven in de lijst van de console, waar elk gestart of weggegooid wordt.";
+        ManyWaiting: "{n} events are waiting. They stay in the console’s list, where each is started or \
+         discarded.",
+            "{n} gebeurtenissen wachten. Ze blijven in de lijst van de console, waar elk gestart of \
+             weggegooid wordt.";
         NeverHalfWay: "Runs that were stopped stay stopped: they are never picked up half-way.",
             "Gestopte runs blijven gestopt: ze worden nooit halverwege opgepakt.";
         CustomersStay: "Halted customers stay halted: {n}.", "Gestopte klanten blijven gestopt: {n}.";
@@ -118,17 +131,21 @@ web::words! {
         StartButton: "Start in dry-run", "Starten op proef";
         KeepHalted: "Keep it halted", "Gestopt laten";
 
-        CapFirst: "Raise the cap first, or wait for 00:00 {city}.", "Verhoog eerst de limiet, of wacht tot 00:00 {city}.";
+        CapFirst: "Raise the cap first, or wait for 00:00 {city}.",
+            "Verhoog eerst de limiet, of wacht tot 00:00 {city}.";
         BudgetSilent: "The budget cannot be read, so it is not known whether the cap still holds. Try again.",
             "Het budget is niet te lezen, dus onbekend is of de limiet nog geldt. Probeer het opnieuw.";
-        ReasonShort: "Say in at least 10 characters why it is safe.", "Zeg in minstens 10 tekens waarom het veilig is.";
+        ReasonShort: "Say in at least 10 characters why it is safe.",
+            "Zeg in minstens 10 tekens waarom het veilig is.";
         PinWrong: "That PIN is not right.", "Die pincode klopt niet.";
-        PinWait: "Too many wrong PINs. Try again after {time}.", "Te veel foute pincodes. Probeer het na {time}.";
+        PinWait: "Too many wrong PINs. Try again after {time}.",
+            "Te veel foute pincodes. Probeer het na {time}.";
         PinLocked: "Too many wrong PINs. Another ops person sets a new one in the console.",
             "Te veel foute pincodes. Een andere ops-persoon zet een nieuwe in de console.";
         PinBusy: "Somebody changed the list of people at the same moment. Try again.",
             "Iemand wijzigde op hetzelfde moment de lijst van mensen. Probeer het opnieuw.";
-        ReadingChanged: "Somebody pressed HALT, or resumed, after you opened this page. Look again before you resume.",
+        ReadingChanged: "Somebody pressed HALT, or resumed, after you opened this page. Look again before \
+         you resume.",
             "Iemand drukte op HALT, of hervatte, nadat je deze pagina opende. Kijk opnieuw voor je hervat.";
         NotHalted: "It is not halted.", "Hij is niet gestopt.";
         SwitchSilent: "A switch does not answer. The agent stays halted. Try again.",
@@ -149,7 +166,9 @@ web::words! {
         AddUntil: "This link works once, until {time}. Opening it changes nothing; only the button does.",
             "Deze link werkt één keer, tot {time}. Openen verandert niets; alleen de knop doet iets.";
         PinSix: "A PIN has 6 digits.", "Een pincode heeft 6 cijfers.";
-        AddSilent: "The list of people cannot be read or changed now. Nothing was done. Try again in a minute.",
-            "De lijst van mensen is nu niet te lezen of te wijzigen. Er is niets gedaan. Probeer het over een minuut.";
+        AddSilent: "The list of people cannot be read or changed now. Nothing was done. Try again in a \
+         minute.",
+            "De lijst van mensen is nu niet te lezen of te wijzigen. Er is niets gedaan. Probeer het over \
+             een minuut.";
     }
 }

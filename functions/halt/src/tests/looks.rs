@@ -284,3 +284,22 @@ fn the_script_is_small_and_never_sends_a_resume() {
         );
     }
 }
+
+#[test]
+fn a_cap_holds_until_it_is_raised_or_the_day_is_new() {
+    let tripped = || sight(Control::Halted { by: By::Cap(Cap::UsdPerDay), at: at(2_000) }, Flags::Halted);
+    let on = |date: &str, cap_cents: i64, left_cents: i64| {
+        let mut sight = tripped();
+        let day = sight.day.as_mut().unwrap();
+        day.date = date.into();
+        (day.cap, day.left) = (UsdNanos::from_cents(cap_cents), UsdNanos::from_cents(left_cents));
+        crate::resume::cap_holds(&sight)
+    };
+    assert_eq!(on("2026-07-24", 2_500, 13), Some(true));
+    assert_eq!(on("2026-07-24", 2_500, -40), Some(true));
+    assert_eq!(on("2026-07-24", 2_600, 113), Some(false), "raised");
+    assert_eq!(on("2026-07-25", 2_500, 2_500), Some(false), "a new day");
+    assert_eq!(crate::resume::cap_holds(&Sight { day: None, ..tripped() }), None, "not known");
+    let by_hand = sight(Control::Halted { by: By::You, at: at(2_000) }, Flags::Halted);
+    assert_eq!(crate::resume::cap_holds(&by_hand), Some(false));
+}

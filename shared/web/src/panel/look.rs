@@ -7,7 +7,7 @@ use maud::{Markup, html};
 pub const STYLE: &str = "\
 .p{box-sizing:border-box;min-height:272px;padding:16px;border:4px solid;border-radius:12px;display:flex;\
 flex-direction:column;gap:5px}.p.short{min-height:0}\
-.p h1{margin:0;font-size:2.5rem;line-height:1.1;display:flex;align-items:center;gap:12px;\
+.p h1{margin:0;font-size:min(2.5rem,10vw);line-height:1.1;display:flex;align-items:center;gap:12px;\
 overflow-wrap:anywhere}\
 .p svg{flex:none;width:40px;height:40px;fill:currentColor;stroke:currentColor;stroke-width:0}\
 .p p{margin:0}.p b{font-size:1.2rem;line-height:1.3}.p small{margin-top:auto;font-size:1rem}\
@@ -15,7 +15,7 @@ overflow-wrap:anywhere}\
 .f-dry{border-color:#0b4f9f}.f-dry h1{color:#0b4f9f}.f-dry svg,.f-ring svg{fill:none;stroke-width:3}\
 .f-ring{border:8px double}\
 .f-halt{background:#111;border-color:#111;color:#fff}\
-.f-doubt{border-style:dashed}.f-doubt h1{font-size:2.1rem}\
+.f-doubt{border-style:dashed}.f-doubt h1{font-size:min(2.1rem,8.4vw)}\
 @media(prefers-color-scheme:dark){.f-dry{border-color:#7db4ff}.f-dry h1{color:#7db4ff}\
 .f-halt{background:#fff;border-color:#fff;color:#000}}\
 @media(prefers-reduced-motion:no-preference){.f-ring svg{animation:turn 2s linear infinite}\
