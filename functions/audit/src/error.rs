@@ -1,11 +1,12 @@
-//! Why an invocation gave no answer. Must never mean that a row is lost: unacknowledged rows are delivered again.
+//! Why an invocation gave no answer. Must never mean that a row is lost: it is delivered again.
 
 /// Why an invocation gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// Neither a stream batch nor a sweep nor a migration.
     #[error(
-        "the payload has no `Records`, and is neither `{{\"sweep\":\"outbox\"}}` nor `{{\"migrate\":\"audit\"}}`"
+        "the payload has no `Records`, and is neither `{{\"sweep\":\"outbox\"}}` nor \
+        `{{\"migrate\":\"audit\"}}`"
     )]
     Payload,
     /// The log.

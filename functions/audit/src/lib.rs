@@ -1,11 +1,13 @@
-//! Carries audit entries from the outbox to Postgres. Must never acknowledge a row that Postgres does not hold.
+//! Carries audit entries from outbox to Postgres. Must never acknowledge a row that Postgres does not hold.
 //!
-//! The stream is the doorbell: it makes rows appear soon. The sweep is the guarantee: a row stays in the outbox until it
-//! was appended and acknowledged, however long Postgres is away.
+//! The stream is the doorbell: it makes rows appear soon. The sweep is the guarantee: a row stays in the
+//! outbox until it was appended and acknowledged, however long Postgres is away.
 
 mod error;
 mod stream;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 pub use error::{AuditError, StartError};
 pub use stream::{BatchItemFailure, StreamAnswer};
@@ -71,7 +73,8 @@ pub enum Response {
     },
 }
 
-/// One invocation: a batch of the outbox's stream, `{"sweep":"outbox"}`, or `{"migrate":"audit"}` after a deploy.
+/// One invocation: a batch of the outbox's stream, `{"sweep":"outbox"}`, or `{"migrate":"audit"}` after a
+/// deploy.
 ///
 /// # Errors
 /// [`AuditError`]: a payload of another kind, or a store that gave no answer. Nothing is lost: the rows wait.

@@ -20,8 +20,8 @@ pub struct BatchItemFailure {
     pub item_identifier: String,
 }
 
-/// Delivers the rows of a batch. Removals and foreign records are no rows. A row that cannot go into the log is not
-/// reported: sent again it would block its shard for a day; it is kept aside, or left to the sweep.
+/// Delivers the rows of a batch. Removals and foreign records are no rows. A row that cannot go into the log
+/// is not reported: sent again it would block its shard for a day; it is kept aside, or left to the sweep.
 pub(crate) async fn stream(deps: &Deps, records: &[Value]) -> StreamAnswer {
     let mut rows: Vec<OutboxRow> = Vec::new();
     let mut numbers: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! The sweep: whatever nobody acknowledged is delivered again. Must never stop at a row that will never go in.
+//! What nobody acknowledged is delivered again. Must never stop at a row that will never go in.
 use crate::{AuditError, Deps, deliver};
 use ledger::OutboxRow;
 use serde::Serialize;

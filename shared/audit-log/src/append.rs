@@ -1,4 +1,4 @@
-//! Appending: many entries in one statement, each once. Must never let one bad row hold up the others, nor drop one in silence.
+//! Appending: many entries in one statement, each once. Must never let a bad row hold up or hide the others.
 use crate::canonical::{Columns, canonical_bytes, digest_from_hex, hex, sha256};
 use crate::error::{Error, Fault};
 use crate::session::{AuditLog, Role, Session};
@@ -81,11 +81,12 @@ type Parts = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl AuditLog {
     /// Appends the entries in their order; answers in the same order, one by one. Whatever was sent before is
-    /// recognised. `fetch` is asked for the bytes of a prompt part only where the log does not have them; `None` means
-    /// that they are nowhere.
+    /// recognised. `fetch` is asked for the bytes of a prompt part only where the log does not have them;
+    /// `None` means that they are nowhere.
     ///
     /// # Errors
-    /// [`Error::Append`] and the connection's errors (send all of them again), [`Error::FetchPart`], [`Error::Random`].
+    /// [`Error::Append`] and the connection's errors (send all of them again), [`Error::FetchPart`],
+    /// [`Error::Random`].
     pub async fn append<E, F, Fut>(&self, entries: &[Entry], fetch: F) -> Result<Vec<AppendResult>, Error>
     where
         E: std::error::Error + Send + Sync + 'static,
@@ -93,6 +94,23 @@ impl AuditLog {
         Fut: Future<Output = Result<Option<Vec<u8>>, E>>,
     {
         let session = self.session(Role::Writer).await?;
+        let done = Self::append_on(&session, entries, fetch).await;
+        if let Err(Error::Append(fault)) = &done {
+            self.forget_dead(Role::Writer, &session, fault).await;
+        }
+        done
+    }
+
+    async fn append_on<E, F, Fut>(
+        session: &Session,
+        entries: &[Entry],
+        fetch: F,
+    ) -> Result<Vec<AppendResult>, Error>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+        F: Fn(PartRef) -> Fut,
+        Fut: Future<Output = Result<Option<Vec<u8>>, E>>,
+    {
         let mut results: BTreeMap<usize, AppendResult> = BTreeMap::new();
         let mut ready = Vec::with_capacity(entries.len());
         for (index, entry) in entries.iter().enumerate() {
@@ -101,7 +119,7 @@ impl AuditLog {
                 Err(poison) => drop(results.insert(index, AppendResult::Poison(poison))),
             }
         }
-        let (parts, bad) = fetch_parts(&session, entries, &ready, fetch).await?;
+        let (parts, bad) = fetch_parts(session, entries, &ready, fetch).await?;
         ready.retain(|row| {
             let poison = row.columns.prompt_parts.iter().find_map(|hash| bad.get(hash));
             if let Some(poison) = poison {
@@ -109,10 +127,10 @@ impl AuditLog {
             }
             poison.is_none()
         });
-        append_ready(&session, &ready, &parts, &mut results).await?;
+        append_ready(session, &ready, &parts, &mut results).await?;
         for (index, result) in &results {
             if let (AppendResult::Poison(poison), Some(entry)) = (result, entries.get(*index)) {
-                park(&session, entry, poison).await?;
+                park(session, entry, poison).await?;
             }
         }
         Ok(results.into_values().collect())
@@ -252,9 +270,12 @@ fn batches<'a>(ready: &'a [Ready], parts: &Parts) -> Vec<&'a [Ready]> {
     batches
 }
 
-const APPEND: &str = "SELECT outcome, seq_no FROM audit.append($1::text[], $2::text[], $3::int8[], $4::int8[], \
-     $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int8[], \
-     $14::bytea[], $15::text[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[], $21::text[], \
+const APPEND: &str = "SELECT outcome, seq_no FROM audit.append($1::text[], $2::text[], $3::int8[], \
+     $4::int8[], \
+     $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], \
+     $13::int8[], \
+     $14::bytea[], $15::text[], $16::text[], $17::bytea[], $18::text[], $19::text[], $20::text[], \
+     $21::text[], \
      $22::bytea[], $23::bytea[], $24::bytea[], $25::bytea[], $26::bytea[])";
 
 async fn send(
@@ -317,7 +338,9 @@ async fn send(
 
 /// Keeps the whole row aside, once.
 async fn park(session: &Session, entry: &Entry, poison: &Poison) -> Result<(), Error> {
-    tracing::error!(entry_id = %hex(&sha256(entry.entry_id.as_bytes())), why = %poison, "an audit row cannot be appended");
+    // The id may be hostile text: its hash is enough to find it.
+    let id_hash = hex(&sha256(entry.entry_id.as_bytes()));
+    tracing::error!(id_hash, why = %poison, "an audit row cannot be appended");
     if !poison.is_parked() {
         return Ok(());
     }

@@ -1,10 +1,11 @@
-//! An entry as the bytes that are committed to, and as the columns that are searched. Must never lose a byte of the former.
+//! An entry as committed bytes and as searched columns. Must never lose a byte of the former.
 use crate::error::Error;
 use ledger::Entry;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-/// Longest text of an indexed column, in characters: hostile names must not outgrow an index page. The bytes keep them.
+/// Longest text of an indexed column, in characters: hostile names must not outgrow an index page. The bytes
+/// keep them.
 const COLUMN_CHARS_MAX: usize = 200;
 
 /// Keys under which a stage change names the stage it leads to, in the order of preference.
@@ -19,7 +20,8 @@ pub fn canonical_bytes(entry: &Entry) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(&sorted(value)).map_err(Error::Canonical)
 }
 
-/// Rebuilt key by key: whether a map keeps the order of insertion is decided by whoever else is built with us.
+/// Rebuilt key by key: whether a map keeps the order of insertion is decided by whoever else is built with
+/// us.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {

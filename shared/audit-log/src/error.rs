@@ -1,7 +1,8 @@
 //! What can go wrong with the audit log. Must never carry a password, nor the values of a row.
 use std::fmt;
 
-/// What Postgres, or the way to it, answered: the code and the message, never the detail, which quotes whole rows.
+/// What Postgres, or the way to it, answered: the code and the message, never the detail, which quotes whole
+/// rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// SQLSTATE, where Postgres itself answered.
@@ -34,14 +35,22 @@ impl From<tokio_postgres::Error> for Fault {
 }
 
 impl Fault {
-    /// Did Postgres refuse the values, rather than fail to do its work? Sending them again would change nothing.
+    /// Is the connection gone, so that the next try needs a new one?
+    pub(crate) fn is_about_the_connection(&self) -> bool {
+        // No code: the wire broke. Class 08: connection exception; 57P: the server went down or cut us off.
+        self.code.as_deref().is_none_or(|code| code.starts_with("08") || code.starts_with("57P"))
+    }
+
+    /// Did Postgres refuse the values, rather than fail to do its work? Sending them again would change
+    /// nothing.
     pub(crate) fn is_about_the_data(&self) -> bool {
         // Classes: 22 data exception, 23 integrity constraint violation, 54 program limit exceeded.
         self.code.as_deref().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
     }
 }
 
-/// Why an answer is not known. A row that Postgres refuses is not among them: it is a value, see [`crate::Poison`].
+/// Why an answer is not known. A row that Postgres refuses is not among them: it is a value, see
+/// [`crate::Poison`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database address cannot be read.
@@ -49,7 +58,8 @@ pub enum Error {
     Address(#[source] Fault),
     /// The address leads off the machine, and this build has no TLS for it.
     #[error(
-        "the database is not on this machine and the connection would be readable on the way; add `sslmode=disable` if the network is private"
+        "the database is not on this machine and the connection would be readable on the way; add \
+        `sslmode=disable` if the network is private"
     )]
     Unencrypted,
     /// No connection.

@@ -1,4 +1,4 @@
-//! "Did you expect this?": what people say about would-have rows. Must never change an earlier word; the latest counts.
+//! "Did you expect this?", by people, of would-have rows. Must never change an earlier word.
 use crate::error::Error;
 use crate::session::{AuditLog, Role};
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,8 @@ pub struct Judgement {
 }
 
 impl AuditLog {
-    /// Stores a judgement of would-have rows; returns how many of `seqs` were such rows (erased ones are not).
+    /// Stores a judgement of would-have rows; returns how many of `seqs` were such rows (erased ones are
+    /// not).
     ///
     /// # Errors
     /// [`Error::Judge`] and the connection's errors.
@@ -62,14 +63,21 @@ impl AuditLog {
     ) -> Result<u64, Error> {
         let note = note.map(|note| note.replace('\0', "\u{fffd}"));
         let session = self.session(Role::Judge).await?;
-        let row = session
+        let row = match session
             .client
             .query_one(
                 "SELECT audit.judge($1, $2, $3, $4, $5)",
                 &[&seqs, &person.as_str(), &judged.code(), &note, &at.as_microsecond()],
             )
             .await
-            .map_err(|error| Error::Judge(error.into()))?;
+        {
+            Ok(row) => row,
+            Err(error) => {
+                let fault = error.into();
+                self.forget_dead(Role::Judge, &session, &fault).await;
+                return Err(Error::Judge(fault));
+            }
+        };
         Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 }

@@ -1,4 +1,4 @@
-//! The audit log in Postgres: append, read, verify, erase. Must never decide anything, nor change a row once written.
+//! The audit log in Postgres: append, read, verify, erase. Must never change a row once written.
 
 mod append;
 mod canonical;

@@ -1,4 +1,4 @@
-//! One row of the log as people read it: a tool call with its outcome. Must never show more than the database still holds.
+//! One row of the log as people read it. Must never show more than the database still holds.
 use crate::canonical::hex;
 use crate::error::Error;
 use crate::judge::{Judged, Judgement};
@@ -67,15 +67,20 @@ pub struct Row {
 }
 
 /// The select list that [`row_of`] reads, for `FROM audit.audit_log v` with [`ROW_JOINS`].
-pub(crate) const ROW_COLUMNS: &str = "v.seq, v.actor, v.verb, v.target_id, v.before::text, v.after::text, v.prompt_hash, \
-     v.model_version, (extract(epoch FROM v.occurred_at) * 1000000)::int8, v.run_id, v.step, v.mode, v.tier, v.decision, \
-     v.reason, v.config_version, v.hash, (extract(epoch FROM v.settled_at) * 1000000)::int8, v.settled_seq, v.entry_id, \
-     v.intent_id, v.customer_id, v.to_stage, v.because, v.detail::text, x.request, j.person, j.judged, j.note, \
+pub(crate) const ROW_COLUMNS: &str = "v.seq, v.actor, v.verb, v.target_id, v.before::text, v.after::text, \
+     v.prompt_hash, \
+     v.model_version, (extract(epoch FROM v.occurred_at) * 1000000)::int8, v.run_id, v.step, v.mode, \
+     v.tier, v.decision, \
+     v.reason, v.config_version, v.hash, (extract(epoch FROM v.settled_at) * 1000000)::int8, \
+     v.settled_seq, v.entry_id, \
+     v.intent_id, v.customer_id, v.to_stage, v.because, v.detail::text, x.request, j.person, j.judged, \
+     j.note, \
      (extract(epoch FROM j.at) * 1000000)::int8";
 
 /// The joins that [`ROW_COLUMNS`] needs.
 pub(crate) const ROW_JOINS: &str = "LEFT JOIN audit.erasure x ON x.seq = v.erased_by \
-     LEFT JOIN LATERAL (SELECT * FROM audit.judgement y WHERE y.seq = v.seq ORDER BY y.id DESC LIMIT 1) j ON true";
+     LEFT JOIN LATERAL (SELECT * FROM audit.judgement y WHERE y.seq = v.seq ORDER BY y.id DESC LIMIT 1) j \
+     ON true";
 
 /// Reads one row of [`ROW_COLUMNS`].
 pub(crate) fn row_of(row: &tokio_postgres::Row) -> Result<Row, Error> {

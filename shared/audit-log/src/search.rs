@@ -1,4 +1,4 @@
-//! Finding rows: by deal, customer, person or run; the would-have log; one run. Must never walk the whole log for a deal.
+//! Finding rows by deal, customer, person or run. Must never walk the whole log for a deal.
 use crate::canonical::{column, person_key};
 use crate::error::Error;
 use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of};
@@ -19,7 +19,8 @@ const FIRST_OF_ITS_CALL: &str = "(e.intent_id IS NULL OR NOT EXISTS (SELECT FROM
      WHERE x.intent_id = e.intent_id \
      AND (x.occurred_at, x.event_no, x.seq) < (e.occurred_at, e.event_no, e.seq)))";
 /// The place of the first entry of the call that entry `b` belongs to.
-pub(crate) const FIRST_SEQ: &str = "coalesce((SELECT a.seq FROM audit.entry a WHERE a.intent_id = b.intent_id \
+pub(crate) const FIRST_SEQ: &str = "coalesce((SELECT a.seq FROM audit.entry a WHERE a.intent_id = \
+     b.intent_id \
      ORDER BY a.occurred_at, a.event_no, a.seq LIMIT 1), b.seq)";
 /// How the call of entry `e` ended.
 const LAST_STATE: &str = "coalesce((SELECT x.state FROM audit.entry x WHERE x.intent_id = e.intent_id \
@@ -158,7 +159,8 @@ impl AuditLog {
     /// As [`Self::search`].
     pub async fn run(&self, run_id: &str) -> Result<Vec<Row>, Error> {
         let sql = format!(
-            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.run_id = $1 ORDER BY v.occurred_at, v.seq"
+            "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.run_id = $1 ORDER BY \
+            v.occurred_at, v.seq"
         );
         let found = self.read("a run", &sql, &[&column(run_id)]).await?;
         found.iter().map(row_of).collect()
@@ -224,17 +226,21 @@ fn conditions(query: &Query) -> Conditions {
 const fn judged_condition(filter: JudgedFilter) -> &'static str {
     match filter {
         JudgedFilter::NotYet => {
-            "coalesce((SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1), 'withdrawn') \
+            "coalesce((SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT \
+            1), 'withdrawn') \
              = 'withdrawn'"
         }
         JudgedFilter::Judged => {
-            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) <> 'withdrawn'"
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) <> \
+            'withdrawn'"
         }
         JudgedFilter::Expected => {
-            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = 'expected'"
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = \
+            'expected'"
         }
         JudgedFilter::Surprising => {
-            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = 'surprising'"
+            "(SELECT judged FROM audit.judgement j WHERE j.seq = e.seq ORDER BY j.id DESC LIMIT 1) = \
+            'surprising'"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections, one per role, opened when first needed. Must never do a thing under a role that may do more than it needs.
+//! Connections, one per role, opened when needed. Must never run a statement under a role with more rights.
 use crate::error::{Error, Fault};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, OnceCell};
@@ -63,7 +63,8 @@ impl AuditLog {
         Ok(log)
     }
 
-    /// The same without asking the database: a function starts although Postgres is away, and its calls then fail.
+    /// The same without asking the database: a function starts although Postgres is away, and its calls then
+    /// fail.
     ///
     /// # Errors
     /// [`Error::Address`], [`Error::Unencrypted`].
@@ -118,14 +119,27 @@ impl AuditLog {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
         let session = self.session(Role::Reader).await?;
-        match session.client.query(sql, params).await {
-            Err(error) if error.as_db_error().is_none() && session.client.is_closed() => {
+        let answer = session.client.query(sql, params).await.map_err(Fault::from);
+        let answer = match answer {
+            Err(fault) if self.forget_dead(Role::Reader, &session, &fault).await => {
                 let again = self.session(Role::Reader).await?;
-                again.client.query(sql, params).await
+                again.client.query(sql, params).await.map_err(Fault::from)
             }
             answer => answer,
+        };
+        answer.map_err(|source| Error::Read { what, source })
+    }
+
+    /// After a fault of the connection itself the next call opens a new one. Says whether it was one.
+    pub(crate) async fn forget_dead(&self, role: Role, dead: &Arc<Session>, fault: &Fault) -> bool {
+        if !fault.is_about_the_connection() {
+            return false;
         }
-        .map_err(|error| Error::Read { what, source: error.into() })
+        let mut sessions = self.sessions.lock().await;
+        if sessions.get(&role).is_some_and(|session| Arc::ptr_eq(session, dead)) {
+            sessions.remove(&role);
+        }
+        true
     }
 }
 

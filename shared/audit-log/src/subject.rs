@@ -1,10 +1,10 @@
-//! One person's data: what the log holds, and taking it out. Must never break the chain, nor leave a copy behind.
+//! One person's data: seeing it, taking it out. Must never break the chain, nor leave a copy behind.
 use crate::append::{fresh_pads, fresh_salt};
 use crate::canonical::{canonical_bytes, column, person_key};
 use crate::error::Error;
 use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of, time};
 use crate::search::FIRST_SEQ;
-use crate::session::{AuditLog, Role};
+use crate::session::{AuditLog, Role, Session};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,7 +27,8 @@ pub struct Erased {
 /// What the log holds about a person.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Export {
-    /// The tool calls about her, in order. Other people may be named in them: black them out before it leaves the house.
+    /// The tool calls about her, in order. Other people may be named in them: black them out before it leaves
+    /// the house.
     pub rows: Vec<Row>,
     /// Hashes of the prompts that were sent about her, hex.
     pub prompt_hashes: Vec<String>,
@@ -51,10 +52,10 @@ pub struct Erasure {
 }
 
 impl AuditLog {
-    /// Erases the personal half of every entry about the person, of the other entries of the same runs and tool calls,
-    /// and of the prompts only they were sent with; appends an entry that names the rows (never the person).
-    /// `person` lists all her ids: contact id, mail addresses. The heap keeps dead rows until the next vacuum, and
-    /// backups keep theirs until they age out.
+    /// Erases the personal half of every entry about the person, of the other entries of the same runs and
+    /// tool calls, and of the prompts only they were sent with; appends an entry that names the rows (never
+    /// the person). `person` lists all her ids: contact id, mail addresses. The heap keeps dead rows until
+    /// the next vacuum, and backups keep theirs until they age out.
     ///
     /// # Errors
     /// [`Error::Erase`] (look at [`Self::erasures`]), [`Error::EraseContended`] and the connection's errors.
@@ -65,42 +66,12 @@ impl AuditLog {
         by: &Actor,
         at: Timestamp,
     ) -> Result<Erased, Error> {
-        let people = keys(person);
         let session = self.session(Role::Eraser).await?;
-        let failed = |error: tokio_postgres::Error| Error::Erase(error.into());
-        for _ in 0..TRIES {
-            let scope =
-                session.client.query("SELECT audit.erasure_scope($1)", &[&people]).await.map_err(failed)?;
-            let seqs: Vec<i64> = scope.iter().map(|row| row.get(0)).collect();
-            let entry = erasure_entry(&seqs, request, by, at)?;
-            let no = i64::try_from(entry.event_no).unwrap_or(i64::MAX);
-            let done = session
-                .client
-                .query_opt(
-                    "SELECT erasure_seq, parts_erased \
-                     FROM audit.erase($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                    &[
-                        &people,
-                        &seqs,
-                        &column(request),
-                        &entry.entry_id,
-                        &no,
-                        &at.as_microsecond(),
-                        &column(&by.to_string()),
-                        &column(&entry.target.to_string()),
-                        &canonical_bytes(&entry)?,
-                        &fresh_salt()?,
-                        &fresh_pads()?,
-                    ],
-                )
-                .await
-                .map_err(failed)?;
-            if let Some(row) = done {
-                let entries = u64::try_from(seqs.len()).unwrap_or(u64::MAX);
-                return Ok(Erased { seq: row.get(0), entries, parts: row.get::<_, i64>(1).unsigned_abs() });
-            }
+        let done = erase_on(&session, &keys(person), request, by, at).await;
+        if let Err(Error::Erase(fault)) = &done {
+            self.forget_dead(Role::Eraser, &session, fault).await;
         }
-        Err(Error::EraseContended)
+        done
     }
 
     /// What the log holds about the person.
@@ -111,14 +82,16 @@ impl AuditLog {
         let people = keys(person);
         let sql = format!(
             "SELECT {ROW_COLUMNS} FROM audit.audit_log v {ROW_JOINS} WHERE v.seq IN (\
-             SELECT {FIRST_SEQ} FROM audit.subject s JOIN audit.entry b ON b.seq = s.seq WHERE s.person = ANY ($1)) ORDER BY v.seq"
+             SELECT {FIRST_SEQ} FROM audit.subject s JOIN audit.entry b ON b.seq = s.seq WHERE s.person = \
+             ANY ($1)) ORDER BY v.seq"
         );
         let found = self.read("a person's rows", &sql, &[&people]).await?;
         let rows = found.iter().map(row_of).collect::<Result<Vec<_>, _>>()?;
         let prompts = self
             .read(
                 "a person's prompts",
-                "SELECT DISTINCT encode(e.prompt_hash, 'hex') FROM audit.subject s JOIN audit.entry e ON e.seq = s.seq \
+                "SELECT DISTINCT encode(e.prompt_hash, 'hex') FROM audit.subject s JOIN audit.entry e ON \
+                e.seq = s.seq \
                  WHERE s.person = ANY ($1) AND e.prompt_hash IS NOT NULL ORDER BY 1",
                 &[&people],
             )
@@ -134,8 +107,10 @@ impl AuditLog {
         let rows = self
             .read(
                 "erasures",
-                "SELECT x.seq, x.request, x.entries, x.parts, (extract(epoch FROM e.occurred_at) * 1000000)::int8, \
-                 e.actor FROM audit.erasure x JOIN audit.entry e ON e.seq = x.seq ORDER BY x.seq DESC LIMIT 1000",
+                "SELECT x.seq, x.request, x.entries, x.parts, (extract(epoch FROM e.occurred_at) * \
+                1000000)::int8, \
+                 e.actor FROM audit.erasure x JOIN audit.entry e ON e.seq = x.seq ORDER BY x.seq DESC \
+                 LIMIT 1000",
                 &[],
             )
             .await?;
@@ -154,11 +129,55 @@ impl AuditLog {
     }
 }
 
+async fn erase_on(
+    session: &Session,
+    people: &[String],
+    request: &str,
+    by: &Actor,
+    at: Timestamp,
+) -> Result<Erased, Error> {
+    let failed = |error: tokio_postgres::Error| Error::Erase(error.into());
+    for _ in 0..TRIES {
+        let scope =
+            session.client.query("SELECT audit.erasure_scope($1)", &[&people]).await.map_err(failed)?;
+        let seqs: Vec<i64> = scope.iter().map(|row| row.get(0)).collect();
+        let entry = erasure_entry(&seqs, request, by, at)?;
+        let no = i64::try_from(entry.event_no).unwrap_or(i64::MAX);
+        let done = session
+            .client
+            .query_opt(
+                "SELECT erasure_seq, parts_erased \
+                     FROM audit.erase($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                &[
+                    &people,
+                    &seqs,
+                    &column(request),
+                    &entry.entry_id,
+                    &no,
+                    &at.as_microsecond(),
+                    &column(&by.to_string()),
+                    &column(&entry.target.to_string()),
+                    &canonical_bytes(&entry)?,
+                    &fresh_salt()?,
+                    &fresh_pads()?,
+                ],
+            )
+            .await
+            .map_err(failed)?;
+        if let Some(row) = done {
+            let entries = u64::try_from(seqs.len()).unwrap_or(u64::MAX);
+            return Ok(Erased { seq: row.get(0), entries, parts: row.get::<_, i64>(1).unsigned_abs() });
+        }
+    }
+    Err(Error::EraseContended)
+}
+
 fn keys(person: &[String]) -> Vec<String> {
     person.iter().map(|id| person_key(id)).filter(|id| !id.is_empty()).collect()
 }
 
-/// The entry of an erasure. INVARIANT (I27): its commitment covers the list of rows, so no other row can point to it.
+/// The entry of an erasure. INVARIANT (I27): its commitment covers the list of rows, so no other row can
+/// point to it.
 fn erasure_entry(seqs: &[i64], request: &str, by: &Actor, at: Timestamp) -> Result<Entry, Error> {
     let tag = crate::canonical::hex(&fresh_salt()?);
     Ok(Entry {

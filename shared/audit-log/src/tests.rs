@@ -1,4 +1,4 @@
-//! What the log promises, tried on a real Postgres. Must never pass because a statement failed for another reason.
+//! The log's promises on a real Postgres. Must never pass because a statement failed for another reason.
 
 mod append;
 mod erase;

@@ -1,6 +1,7 @@
 //! Recomputes the whole log. Must never trust a hash, a copy or an erasure that it did not check itself.
 //!
-//! INVARIANT (I27): any change to a row, its personal half, its prompt or its order is found, and the first bad row named.
+//! INVARIANT (I27): any change to a row, its personal half, its prompt or its order is found, and the first
+//! bad row named.
 //! One thing cannot be seen from inside: a tail that was cut off together with the head's memory of it. Hand
 //! [`AuditLog::verify_against`] a [`Point`] that was kept elsewhere.
 use crate::canonical::{Columns, hex, sha256};
@@ -83,8 +84,10 @@ pub struct Verified {
 }
 
 const ENTRIES: &str = "SELECT e.seq, e.entry_id, e.stream, e.event_no, \
-     (extract(epoch FROM e.occurred_at) * 1000000)::int8, e.actor, e.verb, e.state, e.reason, e.mode, e.tier, \
-     e.intent_id, e.run_id, e.step, e.prompt_hash, e.model_version, e.config_version, e.subject, e.commitment, e.prev, \
+     (extract(epoch FROM e.occurred_at) * 1000000)::int8, e.actor, e.verb, e.state, e.reason, e.mode, \
+     e.tier, \
+     e.intent_id, e.run_id, e.step, e.prompt_hash, e.model_version, e.config_version, e.subject, \
+     e.commitment, e.prev, \
      e.hash, p.seq, p.salt, p.bytes, p.target_id, p.customer_id, p.to_stage, p.erased_by, \
      ARRAY(SELECT s.person FROM audit.subject s WHERE s.seq = e.seq ORDER BY s.person COLLATE \"C\"), \
      ARRAY(SELECT r.part_hash FROM audit.prompt r WHERE r.hash = e.prompt_hash ORDER BY r.ord) \
@@ -221,7 +224,8 @@ impl AuditLog {
             let rows = self
                 .read(
                     "prompt parts",
-                    "SELECT part.hash, part.bytes, part.erased_by IS NOT NULL AND EXISTS (SELECT FROM audit.prompt p \
+                    "SELECT part.hash, part.bytes, part.erased_by IS NOT NULL AND EXISTS (SELECT FROM \
+                    audit.prompt p \
                      JOIN audit.entry e ON e.prompt_hash = p.hash JOIN audit.payload y ON y.seq = e.seq \
                      WHERE p.part_hash = part.hash AND y.erased_by = part.erased_by) \
                      FROM audit.prompt_part part WHERE part.hash = ANY ($1)",

@@ -1,4 +1,4 @@
-//! Answers in one piece: why a deal was moved, what was sent to the model, how many a day. Must never guess what is not there.
+//! Answers in one piece: why, what was sent, how many. Must never guess what is not there.
 use crate::canonical::{digest_from_hex, hex, sha256};
 use crate::error::Error;
 use crate::row::{Row, time};
@@ -118,7 +118,8 @@ impl AuditLog {
         let parts = self
             .read(
                 "a prompt",
-                "SELECT part.bytes FROM audit.prompt p LEFT JOIN audit.prompt_part part ON part.hash = p.part_hash \
+                "SELECT part.bytes FROM audit.prompt p LEFT JOIN audit.prompt_part part ON part.hash = \
+                p.part_hash \
                  WHERE p.hash = $1 ORDER BY p.ord",
                 &[&digest],
             )
@@ -140,11 +141,14 @@ impl AuditLog {
             .read(
                 "counts",
                 "SELECT to_char(e.occurred_at AT TIME ZONE $3::text, 'YYYY-MM-DD') AS day, e.verb, \
-                   count(*) FILTER (WHERE e.state = 'would_have'), count(*) FILTER (WHERE e.state = 'applied'), \
+                   count(*) FILTER (WHERE e.state = 'would_have'), count(*) FILTER (WHERE e.state = \
+                   'applied'), \
                    count(*) FILTER (WHERE e.state = 'drafted'), count(*) FILTER (WHERE e.state = 'refused'), \
                    count(*) FILTER (WHERE e.state IN ('opened', 'failed', 'halted', 'unknown')), \
-                   count(*) FILTER (WHERE j.judged <> 'withdrawn'), count(*) FILTER (WHERE j.judged = 'surprising') \
-                 FROM audit.entry e LEFT JOIN audit.judgement_now j ON j.seq = (SELECT a.seq FROM audit.entry a \
+                   count(*) FILTER (WHERE j.judged <> 'withdrawn'), count(*) FILTER (WHERE j.judged = \
+                   'surprising') \
+                 FROM audit.entry e LEFT JOIN audit.judgement_now j ON j.seq = (SELECT a.seq FROM \
+                 audit.entry a \
                    WHERE a.intent_id = e.intent_id ORDER BY a.occurred_at, a.event_no, a.seq LIMIT 1) \
                  WHERE e.intent_id IS NOT NULL \
                    AND e.occurred_at >= timestamptz 'epoch' + $1::int8 * interval '1 microsecond' \

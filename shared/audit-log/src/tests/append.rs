@@ -76,7 +76,7 @@ async fn eight_writers_make_one_gapless_chain() {
         let address = log.address.clone();
         writers.spawn(async move {
             let own = AuditLog::connect(&address).await.unwrap();
-            let nothing = async |_: &PartRef| Ok::<_, Infallible>(None);
+            let nothing = |_: PartRef| async { Ok::<_, Infallible>(None) };
             for batch in many(&format!("r-{w}"), 40).chunks(5) {
                 // The shared rows are the same in every writer: appended by whoever comes first.
                 let mut batch = batch.to_vec();
@@ -101,9 +101,9 @@ async fn a_prompt_is_stored_once_by_its_parts_and_comes_back_byte_for_byte() {
     entries[1].prompt = Some(second.clone());
 
     let asked = std::sync::Mutex::new(Vec::new());
-    let fetch = async |part: &PartRef| {
+    let fetch = |part: PartRef| {
         asked.lock().unwrap().push(part.hash.clone());
-        Ok::<_, Infallible>(log.parts.get(&part.hash).cloned())
+        std::future::ready(Ok::<_, Infallible>(log.parts.get(&part.hash).cloned()))
     };
     log.log.append(&entries[..1], fetch).await.unwrap();
     log.log.append(&entries, fetch).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_prompt_that_cannot_be_had_is_poison_and_a_failed_fetch_is_an_error() 
     assert_eq!(results[3], AppendResult::Appended(1));
 
     entries[0].entry_id = "r-1#9".into();
-    let failing = async |_: &PartRef| Err::<Option<Vec<u8>>, _>(std::io::Error::other("throttled"));
+    let failing = |_: PartRef| async { Err::<Option<Vec<u8>>, _>(std::io::Error::other("throttled")) };
     let error = log.log.append(&entries[..1], failing).await.unwrap_err();
     assert!(matches!(error, Error::FetchPart(_)), "{error:?}");
     assert_eq!(log.count("SELECT count(*) FROM audit.parked WHERE entry_id = 'r-1#9'").await, 0);
@@ -149,7 +149,7 @@ async fn a_connection_that_died_is_opened_anew() {
                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
     assert!(log.count(kill).await >= 1);
     // The first try may meet the dead connection: its answer is an error, never a lost row.
-    let nothing = async |_: &PartRef| Ok::<_, Infallible>(None);
+    let nothing = |_: PartRef| async { Ok::<_, Infallible>(None) };
     let mut results = log.log.append(&many("r-1", 2), nothing).await;
     if results.is_err() {
         results = log.log.append(&many("r-1", 2), nothing).await;
@@ -164,7 +164,7 @@ async fn the_future_of_an_append_can_move_between_threads() {
         value
     }
     let log = Log::new().await;
-    let nothing = async |_: &PartRef| Ok::<_, Infallible>(None);
+    let nothing = |_: PartRef| async { Ok::<_, Infallible>(None) };
     let entries = many("r-1", 1);
     assert_eq!(sendable(log.log.append(&entries, nothing)).await.unwrap(), [AppendResult::Appended(1)]);
 }

@@ -1,4 +1,4 @@
-//! A database is brought up to date once, whole, and never from two texts. Must never start from an empty schema only.
+//! A database is brought up to date once and whole. Must never start from an empty schema only.
 use super::*;
 use crate::{Error, Query};
 

@@ -27,7 +27,8 @@ async fn a_tool_call_is_one_row_with_every_column() {
     let row = owner
         .query_one(
             "SELECT actor, verb, target_id, before::text, after::text, prompt_hash, model_version, \
-             occurred_at::text, run_id, step, mode, tier, decision, reason, config_version, hash, settled_seq \
+             occurred_at::text, run_id, step, mode, tier, decision, reason, config_version, hash, \
+             settled_seq \
              FROM audit.audit_log WHERE seq = 1",
             &[],
         )

@@ -1,4 +1,4 @@
-//! Each role can do its own work and nothing else, as real logins on the real engine. Must never test as a superuser.
+//! Each role does its own work and nothing else, as a real login. Must never test as a superuser.
 use super::*;
 use crate::test_postgres::as_user;
 use crate::{Error, Judged, Query};
@@ -61,7 +61,7 @@ async fn the_writer_appends_and_can_do_nothing_else() {
     let log = Log::filled(&many("r-1", 2)).await;
     let address = login(&log, "writer").await;
     let own = AuditLog::connect(&address).await.unwrap();
-    let nothing = async |_: &PartRef| Ok::<_, Infallible>(None);
+    let nothing = |_: PartRef| async { Ok::<_, Infallible>(None) };
     assert_eq!(own.append(&many("r-2", 1), nothing).await.unwrap(), [AppendResult::Appended(3)]);
     for statements in [&CHANGES[..], &READS, &ERASE, &JUDGE, &KEYS] {
         denied(&log, &address, statements).await;
@@ -127,7 +127,8 @@ async fn not_even_the_owner_changes_a_row_while_the_triggers_stand() {
     let mut statements = vec![
         "UPDATE audit.entry SET verb = 'x'".to_owned(),
         "UPDATE audit.payload SET target_id = 'deal:1'".to_owned(),
-        "UPDATE audit.payload SET salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, to_stage = NULL, \
+        "UPDATE audit.payload SET salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, \
+        to_stage = NULL, \
          erased_by = 2 WHERE seq = 1"
             .to_owned(),
         "UPDATE audit.prompt_part SET bytes = NULL, erased_by = 1".to_owned(),

@@ -1,4 +1,4 @@
-//! What the database's owner could do by hand, and that it is found at the exact row. Must never need an honest owner.
+//! What the owner could do by hand is found at its row. Must never need an honest owner.
 use super::*;
 use crate::{Damage, Point, Prompt};
 
@@ -96,7 +96,8 @@ async fn the_personal_half_and_its_copies_cannot_be_changed() {
         ),
         ("DELETE FROM audit.payload WHERE seq = 3", Damage::PayloadMissing),
         (
-            "UPDATE audit.payload SET salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, to_stage = NULL, \
+            "UPDATE audit.payload SET salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, \
+            to_stage = NULL, \
           erased_by = 5 WHERE seq = 3; DELETE FROM audit.subject WHERE seq = 3",
             Damage::ErasedWithoutEntry,
         ),
@@ -120,8 +121,10 @@ async fn an_erasure_covers_only_the_rows_it_names() {
         .unwrap();
     assert_eq!((erased.entries, log.log.verify().await.unwrap().first_bad), (2, None));
     log.owner(&format!(
-        "SET session_replication_role = replica; DELETE FROM audit.subject WHERE seq = 3; UPDATE audit.payload SET \
-         salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, to_stage = NULL, erased_by = {} WHERE seq = 3",
+        "SET session_replication_role = replica; DELETE FROM audit.subject WHERE seq = 3; UPDATE \
+        audit.payload SET \
+         salt = NULL, bytes = NULL, target_id = NULL, customer_id = NULL, to_stage = NULL, \
+         erased_by = {} WHERE seq = 3",
         erased.seq
     ))
     .await;

@@ -1,5 +1,5 @@
 //! From the outbox to Postgres, with both stores real. Must never pass because nothing was delivered.
-use audit::{Deps, Response, Swept, handle};
+use crate::{Deps, Response, Swept, handle};
 use audit_log::{AuditLog, Prompt, Query};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry, INLINE, Ledger, PartRef, PromptRef, sha256_hex};
 use serde_json::{Value, json};
@@ -37,10 +37,9 @@ impl World {
     }
 
     async fn sweep(&self) -> Swept {
-        match handle(&self.deps, json!({"sweep": "outbox"})).await.unwrap() {
-            Response::Swept(swept) => swept,
-            other => panic!("{other:?}"),
-        }
+        let answer = handle(&self.deps, json!({"sweep": "outbox"})).await.unwrap();
+        let Response::Swept(swept) = answer else { panic!("{answer:?}") };
+        swept
     }
 
     /// Ids of the records that the stream would send again.
