@@ -1,1 +1,1 @@
-//! tests
+//! Holds the workspace's tests in `it/`. Must never be depended on.

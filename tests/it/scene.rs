@@ -1,0 +1,323 @@
+//! One whole product per test: shared stores, its own tables, database, flags, stand-ins and clock. Must never share state
+//! between two tests.
+use demo::first_boot::{LocalSecrets, first_boot};
+use demo::{House, HouseOptions, StepDriver};
+use serde_json::{Value, json};
+use standins::Standins;
+use standins::hubspot::Delivery;
+use starter::Start;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use step::{Invocation, Next, StepInput, StepOutput};
+use stores::{DataDir, LocalRedis, Stack, StackOptions};
+use tokio::runtime::Runtime;
+use types::{Clock, InvocationId, RunId};
+
+/// Tuesday 24 November 2026, 10:00 in Amsterdam.
+pub const START_MS: i64 = 1_795_510_800_000;
+
+/// The stores of this test process, alive as long as it is.
+static STORES: LazyLock<(Runtime, Stack)> = LazyLock::new(|| {
+    config::install_tls();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let folder = std::env::temp_dir().join(format!("holdfast-it-{}", std::process::id()));
+    let data = DataDir::open_fresh(&folder).expect("a folder for the stores");
+    let stack = runtime.block_on(Stack::start(data, StackOptions::default(), &|line| eprintln!("{line}")));
+    (runtime, stack.expect("the embedded stores"))
+});
+
+/// Runs a test's body on the runtime that the stores live on.
+pub fn run<T>(body: impl Future<Output = T>) -> T {
+    STORES.0.block_on(body)
+}
+
+/// One whole product.
+pub struct Scene {
+    pub house: House,
+    pub standins: Standins,
+    pub clock: Clock,
+    pub driver: StepDriver,
+    pub secrets: LocalSecrets,
+    pub redis: LocalRedis,
+    pub prefix: String,
+    pub delivery: Delivery,
+    pub variables: BTreeMap<String, String>,
+    pub folder: PathBuf,
+    invocations: u64,
+}
+
+impl Scene {
+    /// A product as after its first boot: armed, everything in dry-run, the CRM's stages allowed.
+    pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The same with other settings.
+    pub async fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Self {
+        let stack = &STORES.1;
+        let name = format!("t{}", uuid::Uuid::new_v4().simple());
+        let folder = std::env::temp_dir().join(format!("holdfast-it-{}-{name}", std::process::id()));
+        let data = DataDir::open_fresh(&folder).expect("a folder for this test");
+        let redis = stores::redis::start_stand_in(&data, 0).expect("flags of this test");
+        let clock = Clock::manual(START_MS);
+        let now = clock.clone();
+        let options = standins::Options::new(Arc::new(move || now.now_ms()));
+        let standins = Standins::start(options).await.expect("stand-ins");
+        let mut secrets = LocalSecrets::of(&folder).expect("secrets");
+        let prefix = format!("{name}-");
+        let database = stack.postgres.create_database(&name).await.expect("a database");
+        let mut variables = variables(stack, &standins, &redis, &secrets, &prefix, database);
+        change(&mut variables);
+        let client = stores::dynamo::client(stack.dynamo.endpoint());
+        stores::dynamo::create_tables(&client, &prefix).await.expect("tables");
+        let options = HouseOptions { variables: variables.clone(), clock: clock.clone() };
+        let (house, driver) = House::build(options).await.expect("the house");
+        first_boot(&house, &mut secrets, &folder).await.expect("the first boot");
+        let target = variables["HUBSPOT_TARGET_URL"].clone();
+        let delivery = Delivery::new(&secrets.hubspot_client_secret, &target, &target);
+        Self {
+            house,
+            standins,
+            clock,
+            driver,
+            secrets,
+            redis,
+            prefix,
+            delivery,
+            variables,
+            folder,
+            invocations: 0,
+        }
+    }
+
+    /// Hands intake a signed webhook, as a function URL would: status and answer.
+    pub async fn deliver(&self, events: &[Value]) -> (u16, Value) {
+        let request = self.delivery.sign(events, self.clock.now_ms());
+        self.post("/hubspot", &request.headers, &request.body).await
+    }
+
+    /// Hands intake any request.
+    pub async fn post(&self, path: &str, headers: &[(&'static str, String)], body: &[u8]) -> (u16, Value) {
+        let answer = self.house.deliver(url_event("POST", path, headers, body)).await.expect("an answer");
+        let status =
+            answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok()).expect("a status");
+        let body = answer["body"].as_str().unwrap_or_default();
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// The executions that were asked for and not driven yet.
+    pub fn asked_for(&mut self) -> Vec<Start> {
+        std::iter::from_fn(|| self.driver.try_recv().ok()).collect()
+    }
+
+    /// Drives everything that was asked for to its end, one execution after another; waiting moves the clock.
+    pub async fn drive(&mut self) -> Vec<(RunId, Next)> {
+        let mut ends = Vec::new();
+        loop {
+            let starts = self.asked_for();
+            if starts.is_empty() {
+                return ends;
+            }
+            for start in starts {
+                let end = self.execute(&start).await;
+                ends.push((start.run_id, end));
+            }
+        }
+    }
+
+    /// Drives one execution to its end.
+    pub async fn execute(&mut self, start: &Start) -> Next {
+        let mut input = StepInput { run_id: start.run_id.clone(), n: start.n, customer_id: None };
+        for _ in 0..2_000 {
+            let output =
+                self.step(&input).await.unwrap_or_else(|error| panic!("a step broke off: {error:?}"));
+            match output.next {
+                Next::Continue => {}
+                Next::Wait => {
+                    self.clock.advance_ms(i64::from(output.wait_seconds) * 1_000);
+                    self.sweep_effects().await;
+                }
+                Next::Halted | Next::Done => return output.next,
+            }
+            input = StepInput { run_id: output.run_id, n: output.n, customer_id: output.customer_id };
+        }
+        panic!("the execution {} did not end", start.name);
+    }
+
+    /// One invocation of the step function.
+    pub async fn step(&mut self, input: &StepInput) -> Result<StepOutput, step::StepError> {
+        let invocation = self.invocation();
+        let payload = serde_json::to_value(input).expect("JSON");
+        let answer = step::handle(&self.house.step, payload, &invocation).await?;
+        Ok(serde_json::from_value(answer).expect("a step's answer"))
+    }
+
+    /// A fresh invocation with sixty seconds before it.
+    pub fn invocation(&mut self) -> Invocation {
+        self.invocations += 1;
+        Invocation {
+            id: InvocationId::new(format!("inv-{}", self.invocations)).expect("an id"),
+            deadline_ms: self.clock.now_ms() + 60_000,
+        }
+    }
+
+    /// The minute's sweep of the step function.
+    pub async fn sweep_effects(&mut self) -> Value {
+        let invocation = self.invocation();
+        step::handle(&self.house.step, json!({"sweep": "effects"}), &invocation).await.expect("a sweep")
+    }
+
+    /// Moves the control item's log and the outbox on to Postgres.
+    pub async fn settle_audit(&self) {
+        halt::handle(&self.house.halt, json!({"sweep": "flags"})).await.expect("the sweep of the flags");
+        audit::handle(&self.house.audit, json!({"sweep": "outbox"})).await.expect("the sweep of the outbox");
+    }
+
+    /// Every row of the audit log, oldest first.
+    pub async fn rows(&self) -> Vec<audit_log::Row> {
+        self.settle_audit().await;
+        let query = audit_log::Query { limit: 200, ..audit_log::Query::default() };
+        let mut rows = self.house.audit.log.search(&query).await.expect("rows").rows;
+        rows.reverse();
+        rows
+    }
+
+    /// The rows of tool calls of a run, oldest first.
+    pub async fn calls(&self, run_id: &RunId) -> Vec<audit_log::Row> {
+        self.settle_audit().await;
+        let rows = self.house.audit.log.run(run_id.as_str()).await.expect("rows");
+        rows.into_iter().filter(|row| row.intent_id.is_some()).collect()
+    }
+
+    /// Turns a tool live, as the console does.
+    pub async fn go_live(&self, tool: &str) {
+        let actor = types::Actor::Person(types::PersonId::new("demo").expect("an id"));
+        let flipped = self
+            .house
+            .halt
+            .interlock
+            .flip(tool, types::Mode::Live, &actor, "ready for this test", "test")
+            .await;
+        assert_eq!(flipped.expect("flipped"), interlock::Flipped::Done);
+    }
+
+    /// Presses HALT, as the page does.
+    pub async fn press_halt(&self, scope: &types::Scope) -> interlock::HaltReport {
+        let press = interlock::Press {
+            actor: types::Actor::Person(types::PersonId::new("demo").expect("an id")),
+            source: "page".to_owned(),
+            because: "pressed".to_owned(),
+        };
+        self.house.halt.interlock.halt(scope, &press).await
+    }
+
+    /// Resumes a scope on what both stores show now, in dry-run.
+    pub async fn resume(&self, scope: types::Scope) -> interlock::Rearmed {
+        let interlock = &self.house.halt.interlock;
+        let control = interlock.control().await.expect("the control item");
+        let (generation, seq) = match &scope {
+            types::Scope::Global => {
+                let flags = interlock.switch().read(&[]).await.expect("the flags");
+                (types::Generation::default(), flags.seq_global)
+            }
+            types::Scope::Customer(id) => {
+                let flags = interlock.switch().read(&[id.to_string()]).await.expect("the flags");
+                (control.generation(id), flags.customers[0].1.clone())
+            }
+        };
+        let ask = interlock::RearmAsk {
+            scope,
+            epoch_shown: control.epoch,
+            generation_shown: generation,
+            seq_shown: seq,
+            actor: types::Actor::Person(types::PersonId::new("demo").expect("an id")),
+            because: "checked everything".to_owned(),
+            source: "page".to_owned(),
+            modes: interlock::ModesAfter::DryRun,
+        };
+        interlock.rearm(&ask).await.expect("an answer")
+    }
+
+    /// A customer's id.
+    pub fn customer(id: &str) -> types::CustomerId {
+        types::CustomerId::new(id).expect("a customer id")
+    }
+
+    /// The run that an event stands for.
+    pub fn run_of(event: &Value) -> RunId {
+        let body = Value::from(vec![event.clone()]).to_string();
+        let events = crm::webhook::parse(body.as_bytes(), crm::webhook::Limits::default()).expect("an array");
+        let event = events[0].as_ref().expect("an event");
+        ledger::keys_of(&event.key_text()).expect("keys").1
+    }
+
+    /// The text of the webhook file `events/hubspot/<name>.json`.
+    pub fn events(name: &str) -> Vec<Value> {
+        let path = repository().join(format!("events/hubspot/{name}.json"));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).expect("a JSON array")
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // The folder holds only this test's flags.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The event that a function URL makes of a request.
+pub fn url_event(method: &str, path: &str, headers: &[(&'static str, String)], body: &[u8]) -> Value {
+    let headers: BTreeMap<&str, &String> = headers.iter().map(|(name, value)| (*name, value)).collect();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    json!({
+        "version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {"domainName": "127.0.0.1", "requestId": "test", "http": {"method": method, "path": path}},
+        "body": String::from_utf8_lossy(body), "isBase64Encoded": false,
+    })
+}
+
+fn variables(
+    stack: &Stack,
+    standins: &Standins,
+    redis: &LocalRedis,
+    secrets: &LocalSecrets,
+    prefix: &str,
+    database: String,
+) -> BTreeMap<String, String> {
+    let hubspot = standins::hubspot::Settings::default();
+    let signer = web::LinkSigner::from_secret_hex(&secrets.link_signing_key).expect("a key");
+    let slack = format!("{}{}", standins.slack.url, standins::slack::WEBHOOK_PATH);
+    [
+        ("AWS_REGION", "eu-west-1".to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamo.endpoint().to_owned()),
+        ("AWS_ENDPOINT_URL_SSM", stack.ssm.endpoint().to_owned()),
+        ("REDIS_URL", redis.url().to_owned()),
+        ("DATABASE_URL", database),
+        ("TABLE_PREFIX", prefix.to_owned()),
+        ("HUBSPOT_TOKEN", hubspot.token.clone()),
+        ("HUBSPOT_BASE_URL", standins.hubspot.url.clone()),
+        ("HUBSPOT_CLIENT_SECRET", secrets.hubspot_client_secret.clone()),
+        ("HUBSPOT_APP_ID", hubspot.app_id.to_string()),
+        ("HUBSPOT_TARGET_URL", "http://127.0.0.1:8786/hubspot".to_owned()),
+        ("ANTHROPIC_API_KEY", standins::anthropic::API_KEY.to_owned()),
+        ("ANTHROPIC_BASE_URL", standins.anthropic.url.clone()),
+        ("SLACK_WEBHOOK_URL", slack),
+        ("PUBLIC_HALT_URL", "http://127.0.0.1:8787".to_owned()),
+        ("PUBLIC_CONSOLE_URL", "http://127.0.0.1:8788".to_owned()),
+        ("LINK_SIGNING_KEY", secrets.link_signing_key.clone()),
+        ("LINK_PUBLIC_KEY", signer.verifier().to_hex()),
+        ("COMPANY_NAME", "CRM agent".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
