@@ -71,6 +71,9 @@ struct Expect {
     /// Customers that are halted afterwards.
     #[serde(default)]
     halted_customers: Vec<String>,
+    /// Writes whose outcome is unknown until a person looked.
+    #[serde(default)]
+    unknown_permits: usize,
     /// Calls that reached the model.
     model_calls: Option<usize>,
 }
@@ -190,7 +193,8 @@ async fn look_outside(scene: &Scene, story: &Story) {
     assert_eq!(!control.is_armed(), expect.halted_global, "{}", story.story);
     let halted: Vec<String> = control.halted_customers.keys().map(ToString::to_string).collect();
     assert_eq!(halted, expect.halted_customers, "{}", story.story);
-    assert!(control.in_flight.is_empty() && control.unknown.is_empty(), "{}", story.story);
+    assert!(control.in_flight.is_empty(), "{}", story.story);
+    assert_eq!(control.unknown.len(), expect.unknown_permits, "{}", story.story);
     if let Some(count) = expect.model_calls {
         assert_eq!(scene.standins.anthropic.calls().len(), count, "{}: model calls", story.story);
     }
@@ -239,5 +243,22 @@ macro_rules! stories {
 }
 
 stories! {
+    ask_human,
+    cap_trip_calls,
+    cap_trip_day,
+    crm_429,
+    crm_5xx,
+    draft_email,
+    duplicate_batch,
+    foreign_deal,
+    halted_customer,
     happy_triage,
+    hostile_record,
+    injection,
+    live_triage,
+    model_refusal,
+    model_truncated,
+    quiet_deal,
+    unknown_stage,
+    unknown_tool,
 }

@@ -47,13 +47,12 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The rows of every Markdown table under this heading: cells trimmed, header and rule left out.
+/// The rows of the Markdown tables between this heading and the next: cells trimmed, header and rule left out.
 pub fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let start = document.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading `{heading}`"));
     let section = &document[start + heading.len() + 2..];
-    let level = heading.chars().take_while(|c| *c == '#').count();
     let mut rows = Vec::new();
-    let mut lines = section.lines().take_while(|line| !ends_section(line, level)).peekable();
+    let mut lines = section.lines().take_while(|line| !line.starts_with('#')).peekable();
     while let Some(line) = lines.next() {
         let is_header = lines.peek().is_some_and(|next| next.starts_with("|-") || next.starts_with("| -"));
         if line.starts_with('|') && !is_header && !line.starts_with("|-") && !line.starts_with("| -") {
@@ -63,11 +62,6 @@ pub fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     }
     assert!(!rows.is_empty(), "no table under `{heading}`");
     rows
-}
-
-fn ends_section(line: &str, level: usize) -> bool {
-    let hashes = line.chars().take_while(|c| *c == '#').count();
-    (1..=level).contains(&hashes) && line[hashes..].starts_with(' ')
 }
 
 /// What stands in backticks.

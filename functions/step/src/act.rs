@@ -114,7 +114,7 @@ async fn one_call(
 ) -> Result<Call, StepError> {
     let n = trail.hand.run.n;
     if let Some(known) = trail.hand.transcript.intents.get(&(n, index)).cloned() {
-        if let Some(answer) = settled(trail, &known)? {
+        if let Some(answer) = settled(trail, &known).await? {
             return Ok(answer);
         }
     }
@@ -155,7 +155,7 @@ async fn one_call(
 }
 
 /// What an earlier invocation left: ended, still unknown, or planned only (then it is worked off afresh).
-fn settled(trail: &mut StepTrail<'_, '_>, known: &Intent) -> Result<Option<Call>, StepError> {
+async fn settled(trail: &mut StepTrail<'_, '_>, known: &Intent) -> Result<Option<Call>, StepError> {
     match (known.state, &known.outcome) {
         (IntentState::Closed, Some(outcome)) => {
             trail.result(known, &outcome.tell.clone(), outcome.is_error);
@@ -163,8 +163,12 @@ fn settled(trail: &mut StepTrail<'_, '_>, known: &Intent) -> Result<Option<Call>
         }
         (IntentState::Closed, None) => Err(StepError::Inconsistent { what: "a closed call has no outcome" }),
         // The request may have left: the sweep reads back, this run waits for what it finds.
-        (IntentState::Open | IntentState::Unknown | IntentState::NeedsHuman, _) => {
-            Ok(Some(Call::Again(trail.hand.wait(15))))
+        (IntentState::Open | IntentState::Unknown, _) => Ok(Some(Call::Again(trail.hand.wait(15)))),
+        // Nobody but a person can say what happened; the run does not wait for her.
+        (IntentState::NeedsHuman, _) => {
+            trail.store().await?;
+            let end = close::finish(trail.hand, RunStatus::Failed, Reason::NeedsHuman, None).await?;
+            Ok(Some(Call::Stop(end)))
         }
         (IntentState::Planned, _) => Ok(None),
     }
