@@ -1,4 +1,5 @@
-//! What the documents promise, held against the code. Must never pass on a document that names what is not there.
+//! What the documents promise, held against the code. Must never pass on a document that names what is not
+//! there.
 use crate::tree::{code, ending, root, table, text};
 use std::collections::BTreeSet;
 

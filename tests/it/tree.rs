@@ -1,4 +1,5 @@
-//! The files of this workspace, as the tests that read them see it. Must never follow what a build or a run leaves behind.
+//! The files of this workspace, as the tests that read them see it. Must never follow what a build or a run
+//! leaves behind.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The rows of the Markdown tables between this heading and the next: cells trimmed, header and rule left out.
+/// The rows of the Markdown tables between this heading and the next: cells trimmed, header and rule left
+/// out.
 pub fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let start = document.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading `{heading}`"));
     let section = &document[start + heading.len() + 2..];
