@@ -93,14 +93,14 @@ impl LocalSecrets {
     }
 }
 
-/// Brings a local install to where it can run: schema, control item, person, stages. Idempotent.
+/// Brings a local install to where it can run: schema, control item, person, stages. Idempotent. True the first time.
 ///
 /// # Errors
 /// [`BootError`]; nothing is armed then.
-pub async fn first_boot(house: &House, secrets: &mut LocalSecrets, folder: &Path) -> Result<(), BootError> {
+pub async fn first_boot(house: &House, secrets: &mut LocalSecrets, folder: &Path) -> Result<bool, BootError> {
     audit::handle(&house.audit, serde_json::json!({"migrate": "audit"})).await.map_err(unwrap_audit)?;
     let actor = Actor::System(DEMO.to_owned());
-    house.halt.interlock.init(&actor).await?;
+    let first_time = house.halt.interlock.init(&actor).await?;
     let person_id = PersonId::new(DEMO)?;
     let signer = LinkSigner::from_secret_hex(&secrets.link_signing_key)?;
     let people = house.halt.interlock.people().await?;
@@ -115,7 +115,8 @@ pub async fn first_boot(house: &House, secrets: &mut LocalSecrets, folder: &Path
         let stages = stages_of_crm(house).await?;
         house.step.hot.put_stages(&stages, 0).await?;
     }
-    arm(house, &actor).await
+    arm(house, &actor).await?;
+    Ok(first_time)
 }
 
 /// The demo arms by itself, if it put the item itself and nobody has armed or halted it since.

@@ -29,6 +29,9 @@ pub enum HouseError {
     /// The halt function.
     #[error(transparent)]
     Halt(#[from] halt::StartError),
+    /// The console.
+    #[error(transparent)]
+    Console(#[from] console::ConsoleError),
     /// The audit writer.
     #[error(transparent)]
     Audit(#[from] audit::StartError),
@@ -48,6 +51,8 @@ pub struct House {
     pub halt: Arc<halt::Deps>,
     /// The audit writer.
     pub audit: Arc<audit::Deps>,
+    /// The console.
+    pub console: Arc<console::Deps>,
     /// The clock of every function.
     pub clock: Clock,
 }
@@ -73,6 +78,7 @@ impl House {
             step: Arc::new(step),
             halt: Arc::new(halt::Deps::from_settings(&settings, clock.clone()).await?),
             audit: Arc::new(audit::Deps::from_settings(&settings, &clients, clock.clone()).await?),
+            console: Arc::new(console::Deps::new(&settings, &clients, clock.clone(), Some(starter)).await?),
             settings,
             clients,
             clock,

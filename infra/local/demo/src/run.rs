@@ -19,8 +19,10 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use types::{Clock, RunId};
 
-/// The five events of the demo, and one customer that is halted before they arrive.
+/// The five events of the demo.
 const EVENTS: &str = include_str!("../../../../events/hubspot/batch.json");
+/// The customer that the demo halts before they arrive, so that a halt is seen too.
+const HALTED_CUSTOMER: &str = "1235";
 /// How often the outbox is moved to Postgres, where AWS has the stream's doorbell.
 const DOORBELL: Duration = Duration::from_millis(400);
 /// How often the sweeps run that AWS runs every minute.
@@ -45,7 +47,7 @@ const TRY_FRESH: &str = "try `cargo demo -- --fresh`, or another folder with `--
 
 /// Logs to stderr, warnings and above unless `RUST_LOG` says else: results stay on stdout.
 pub(crate) fn init_logging(lookup: impl Fn(&str) -> Option<String>) {
-    let level = lookup("RUST_LOG").unwrap_or_else(|| "warn,dynoxide=error".to_owned());
+    let level = lookup("RUST_LOG").unwrap_or_else(|| "warn,dynoxide=error,audit_log::session=error".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -95,6 +97,7 @@ pub(crate) async fn demo(
         () = interrupted() => Ok(()),
     };
     served.end();
+    running.driver.abort();
     end_child(halt_child).await;
     let stopped = running.stack.shutdown().await;
     outcome?;
@@ -104,12 +107,14 @@ pub(crate) async fn demo(
 /// Everything that listens, and the house over it.
 struct Running {
     stack: Stack,
-    standins: Standins,
+    _standins: Standins,
     house: Arc<House>,
     variables: BTreeMap<String, String>,
     secrets: LocalSecrets,
     under_way: watch::Receiver<usize>,
     driver: tokio::task::JoinHandle<()>,
+    /// Did this start make the folder's control item?
+    first_time: bool,
 }
 
 impl Running {
@@ -162,12 +167,12 @@ async fn start(
     let (house, asked_for) = built.map_err(failed("the functions do not start", "set what is named above"))?;
     let house = Arc::new(house);
     let booted = first_boot(&house, &mut secrets, folder).await;
-    booted.map_err(failed("the first boot failed", TRY_FRESH))?;
+    let first_time = booted.map_err(failed("the first boot failed", TRY_FRESH))?;
     let journal = Journal::open(&folder.join("executions.jsonl"));
     let journal = journal.map_err(failed("the journal of runs cannot be used", TRY_FRESH))?;
     let (count, under_way) = watch::channel(0);
     let driver = spawn(drive(Arc::clone(&house.step), journal, asked_for, count));
-    Ok(Running { stack, standins, house, variables, secrets, under_way, driver })
+    Ok(Running { stack, _standins: standins, house, variables, secrets, under_way, driver, first_time })
 }
 
 /// The functions' environment: what the reader's own names, else the embedded part or the stand-in.
@@ -232,7 +237,11 @@ impl Served {
             let house = Arc::clone(&house);
             Box::pin(async move { house.deliver(event).await.map_err(|error| error.to_string()) })
         });
-        let console_handler: Handler = Arc::new(move |_event| Box::pin(async move { Err("not there yet".to_owned()) }));
+        let deps = Arc::clone(&running.house.console);
+        let console_handler: Handler = Arc::new(move |event| {
+            let deps = Arc::clone(&deps);
+            Box::pin(async move { console::handle(&deps, event).await.map_err(|error| error.to_string()) })
+        });
         let (doorbell, minute) = (Arc::clone(&running.house), Arc::clone(&running.house));
         Self(vec![
             spawn(async move { report_end("intake", serve(intake, intake_handler).await) }),
@@ -280,6 +289,9 @@ async fn work(
     );
     let mut runs: Vec<RunId> = Vec::new();
     let mut known: BTreeSet<RunId> = BTreeSet::new();
+    if running.first_time && arguments.events.is_empty() {
+        halt_one(running).await?;
+    }
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
     let http = http.map_err(failed("the events could not be delivered", TRY_FRESH))?;
     for batch in events {
@@ -311,6 +323,19 @@ async fn work(
         terminal.progress("serving until Ctrl-C; webhooks are taken on the intake port");
         std::future::pending::<()>().await;
     }
+    Ok(())
+}
+
+/// Halts one customer, so that her event is met by a halt. It latches, as every halt does.
+async fn halt_one(running: &Running) -> Outcome<()> {
+    let customer = types::CustomerId::new(HALTED_CUSTOMER);
+    let customer = customer.map_err(failed("the demo's customer", TRY_FRESH))?;
+    let press = interlock::Press {
+        actor: types::Actor::System("demo".to_owned()),
+        source: "demo".to_owned(),
+        because: "to show a halt".to_owned(),
+    };
+    running.house.halt.interlock.halt(&types::Scope::Customer(customer), &press).await;
     Ok(())
 }
 

@@ -2,6 +2,9 @@
 //! alone, nor an escape byte into a pipe.
 use std::io::{IsTerminal, Write};
 
+/// Room for the longest tool name and a blank.
+const WHAT_COLUMNS: usize = 19;
+
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
@@ -97,13 +100,13 @@ impl Terminal {
         self.json
     }
 
-    /// `  DRY   set_stage    would have: Negotiation -> Closed Lost`, at most 80 columns.
+    /// `  DRY   set_stage          would have: Negotiation -> Closed Lost`, at most 80 columns.
     #[must_use]
     pub fn line(self, status: Status, what: &str, text: &str) -> String {
         let word = format!("{:<5}", status.word());
         let word = if self.color { format!("{}{word}\u{1b}[0m", status.color()) } else { word };
-        let room = self.width.saturating_sub(21);
-        format!("  {word} {:<13}{}", cut(what, 13), self.plain(text, room)).trim_end().to_owned()
+        let room = self.width.saturating_sub(8 + WHAT_COLUMNS);
+        format!("  {word} {:<WHAT_COLUMNS$}{}", cut(what, WHAT_COLUMNS), self.plain(text, room)).trim_end().to_owned()
     }
 
     /// Text without control or bidi characters, cut to `columns`, arrows as the locale can show them.
@@ -160,13 +163,13 @@ mod tests {
         let line = piped(false).line(Status::Dry, "set_stage", &"would have: x \u{1b}[31m\u{202e} ".repeat(20));
         assert!(!line.contains('\u{1b}') && !line.contains('\u{202e}'), "{line:?}");
         assert!(line.chars().count() <= 80, "{}", line.chars().count());
-        assert!(line.starts_with("  DRY   set_stage    would have: x"), "{line:?}");
+        assert!(line.starts_with("  DRY   set_stage          would have: x"), "{line:?}");
     }
 
     #[test]
     fn color_is_only_on_the_word_and_only_when_asked_for() {
         let line = Terminal::new(Color::Always, false, |_| None).line(Status::Halt, "halt check", "by demo");
-        assert!(line.starts_with("  \u{1b}[31mHALT \u{1b}[0m halt check   by demo"), "{line:?}");
+        assert!(line.starts_with("  \u{1b}[31mHALT \u{1b}[0m halt check         by demo"), "{line:?}");
         let json = Terminal::new(Color::Always, true, |_| None).line(Status::Halt, "halt check", "by demo");
         assert!(!json.contains('\u{1b}'));
     }
