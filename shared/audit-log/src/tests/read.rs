@@ -58,11 +58,18 @@ async fn a_tool_call_is_one_row_with_every_column() {
 #[tokio::test]
 async fn an_outcome_that_was_appended_before_its_opening_is_still_the_outcome() {
     let opened = call("r-1", 1, "set_stage", EntryState::Opened);
-    let mut applied = then(&opened, 2, EntryState::Applied);
-    applied.occurred_at = opened.occurred_at;
-    let log = Log::filled(&[applied, opened]).await;
+    let unknown = then(&opened, 2, EntryState::Unknown);
+    let mut applied = then(&opened, 3, EntryState::Applied);
+    applied.occurred_at = unknown.occurred_at;
+    let log = Log::filled(&[applied, opened, unknown]).await;
     let rows = log.log.search(&Query::default()).await.unwrap().rows;
     assert_eq!((rows.len(), rows[0].decision, rows[0].entry_id.as_str()), (1, EntryState::Applied, "r-1#1"));
+    for (state, found) in
+        [(EntryState::Applied, vec![2]), (EntryState::Unknown, vec![]), (EntryState::Opened, vec![])]
+    {
+        let query = Query { decisions: vec![state], ..Query::default() };
+        assert_eq!(seqs(&log.log.search(&query).await.unwrap().rows), found, "{state}");
+    }
     let counts = log.log.counts(at(0), at(9), "UTC").await.unwrap();
     assert_eq!((counts[0].applied, counts[0].other), (1, 0));
 }

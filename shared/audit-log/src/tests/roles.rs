@@ -145,4 +145,15 @@ async fn not_even_the_owner_changes_a_row_while_the_triggers_stand() {
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error:?}");
     }
     assert_eq!(log.log.verify().await.unwrap().first_bad, None);
+    // A CASCADE from one table meets another's trigger, so each table is looked at by name too.
+    let guarded = owner
+        .query(
+            "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'never_emptied' ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    let guarded: Vec<String> = guarded.iter().map(|row| row.get(0)).collect();
+    let tables = ["entry", "erasure", "judgement", "payload", "prompt", "prompt_part"];
+    assert_eq!(guarded, tables.map(|table| format!("audit.{table}")));
 }
