@@ -1,5 +1,6 @@
 //! The house rules that no compiler checks, read from the code and held against ARCHITECTURE.md. Must never
 //! know a rule that no document states.
+use crate::support::not_run;
 use crate::tree::{all, code, ending, table, text};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -194,6 +195,18 @@ fn five_functions_are_packaged_and_no_other_bin() {
     let arguments = xtask::package_arguments();
     let named: Vec<_> = arguments.windows(2).filter(|pair| pair[0] == "--bin").map(|pair| pair[1]).collect();
     assert_eq!(named, xtask::FUNCTIONS);
+}
+
+#[test]
+fn cargo_lambda_knows_every_argument_of_packaging() {
+    let mut help = std::process::Command::new("cargo-lambda");
+    let Ok(help) = help.args(["lambda", "build", "--help"]).output() else {
+        return not_run("cargo_lambda_knows_every_argument_of_packaging", "no cargo-lambda on PATH");
+    };
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    for argument in xtask::package_arguments().iter().filter(|argument| argument.starts_with("--")) {
+        assert!(help.contains(&format!("{argument} ")), "`cargo lambda build` has no `{argument}`");
+    }
 }
 
 /// The comment at the top of a file, as one line.

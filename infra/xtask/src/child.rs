@@ -26,6 +26,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = crate::variable("CARGO").unwrap_or_else(|| "cargo".to_owned());
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
+    // What cargo told us about this very crate would be told on, and some build scripts then build everything
+    // anew.
+    let about_us = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| about_us.iter().any(|start| name.starts_with(start))) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
