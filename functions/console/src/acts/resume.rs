@@ -28,7 +28,7 @@ pub(crate) async fn resume(visit: &Visit<'_>, form: &Fields) -> Response {
         scope: Scope::Global,
         epoch_shown: Epoch(epoch),
         generation_shown: Generation::default(),
-        seq_shown: form.get("seq").unwrap_or_default().to_owned(),
+        seq_shown: form.get("seq").and_then(web::decode_component).unwrap_or_default(),
         actor: visit.actor(),
         because,
         source: "console".to_owned(),

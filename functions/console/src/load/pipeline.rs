@@ -83,7 +83,7 @@ pub(crate) fn rows(stages: &Stages, pipelines: Option<&[crm::Pipeline]>) -> Vec<
                 allowed: rule.is_some_and(|rule| rule.agent_may_move_here),
                 listed: rule.is_some(),
                 closed: stage.closed,
-                exists: Some(stage.writable),
+                exists: Some(stage.writable && is_plain(&stage.id)),
             });
         }
     }
@@ -104,4 +104,9 @@ pub(crate) fn rows(stages: &Stages, pipelines: Option<&[crm::Pipeline]>) -> Vec<
         });
     }
     rows
+}
+
+/// An id as HubSpot makes them. Another one is shown, and cannot be allowed.
+fn is_plain(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }

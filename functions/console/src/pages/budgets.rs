@@ -99,7 +99,8 @@ fn one(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {
 }
 
 fn percent(used: i64, cap: i64) -> Option<i128> {
-    i128::from(used).saturating_mul(100).checked_div(i128::from(cap))
+    let half = i128::from(cap) / 2;
+    i128::from(used).saturating_mul(100).saturating_add(half).checked_div(i128::from(cap))
 }
 
 fn change(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {

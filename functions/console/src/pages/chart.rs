@@ -89,7 +89,7 @@ pub(crate) fn tools(tools: &[ToolDays]) -> Markup {
     let most = tools.iter().flat_map(|tool| &tool.days).map(|day| day.would_have.max(day.did)).max();
     let most = most.unwrap_or(0).max(1);
     html! {
-        div class="two" { @for tool in tools { (group(tool, most)) } }
+        div class="three" { @for tool in tools { (group(tool, most)) } }
         p class="small" { "□ would have   ■ did   ⚠ you called it surprising" }
     }
 }

@@ -104,7 +104,7 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
             div class="txt" tabindex="0" { (kit::lines(&body)) }
             @for warning in &row.warnings { p class="note" { "⚠ " (kit::short(warning, 200)) } }
             p class="sub" {
-                @if let Some(because) = &row.because { "Because: " (kit::quoted(because, 300)) ". " }
+                @if let Some(because) = &row.because { "Because: " (kit::quoted(because, 300)) " " }
                 "Written at " (frame.stamp(row.at))
                 @if let Some(run) = &row.run_id { " in " (kit::run_link(run)) }
                 "."

@@ -66,7 +66,7 @@ fn notes(frame: &Frame, view: &Pipeline) -> Markup {
             p class="note" { b { "HubSpot does not answer; names are missing." } " You can disallow stages, not allow new ones." }
         }
         @for ask in &view.asks {
-            p class="note" {
+            div class="note" {
                 b { "“" (kit::short(label_of(view, &ask.stage_id), 60)) "” is not in your list." }
                 " The agent asked for it " (kit::plural(ask.times, "time", "times")) " in a week and was refused. "
                 @if can_save(view) && known(view, &ask.stage_id) {

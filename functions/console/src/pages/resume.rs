@@ -69,7 +69,7 @@ fn form(view: &Resume, frame: &Frame, shown: &Shown) -> Markup {
         form method="post" action="/resume" {
             (kit::token(frame))
             input type="hidden" name="epoch" value=(shown.epoch);
-            input type="hidden" name="seq" value=(shown.seq);
+            input type="hidden" name="seq" value=(web::encode_component(&shown.seq));
             label class="tick" { input type="radio" name="modes" value="dry" checked; "Dry-run: reads, writes nothing" }
             @if !wrote.is_empty() {
                 label class="tick" { input type="radio" name="modes" value="before";

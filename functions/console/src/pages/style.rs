@@ -13,13 +13,10 @@ h2{font-size:1.1rem;margin:20px 0 8px}\
 p{margin:0 0 10px}\
 :focus-visible{outline:4px solid var(--chart);outline-offset:2px}\
 header{display:flex;gap:16px;padding:8px 16px;border-bottom:1px solid var(--line);align-items:stretch}\
-.strip{flex:1;display:flex;flex-wrap:wrap;align-items:center;gap:2px 14px;padding:8px 14px;border:4px solid;border-radius:8px;\
-min-height:60px}\
+.strip{flex:1;display:flex;flex-wrap:wrap;align-items:center;gap:2px 12px;padding:6px 12px;border:4px solid;border-radius:8px;\
+min-height:60px;font-size:.92rem}\
 .strip svg{width:28px;height:28px;fill:currentColor;stroke:currentColor;stroke-width:0;flex:none}\
-.strip strong{font-size:1.5rem}.strip small{margin-left:auto;font-size:.9rem}\
-.halt{flex:none;display:flex}\
-.halt button{width:182px;min-height:60px;border:6px solid #ffd400;border-radius:10px;background:var(--halt);color:#fff;\
-font:700 1.4rem/1 inherit;font-family:inherit;letter-spacing:.03em;cursor:pointer}\
+.strip strong{font-size:1.5rem}.strip small{margin-left:auto;font-size:.88rem}\
 .grid{display:flex;align-items:stretch;min-height:calc(100vh - 80px)}\
 nav{flex:none;width:216px;border-right:1px solid var(--line);padding:12px 8px}\
 nav a{display:flex;justify-content:space-between;align-items:center;gap:8px;min-height:40px;padding:6px 10px;\
@@ -28,11 +25,13 @@ nav a[aria-current]{font-weight:700;background:var(--field);border-left-color:va
 nav .n{border:1.5px solid;border-radius:14px;padding:1px 9px;font-size:.85rem;font-weight:700}\
 main{flex:1;min-width:0;padding:16px 22px 40px}\
 .sub{color:var(--soft)}.small{font-size:.9rem}\
-table{border-collapse:collapse;width:100%;font-size:.92rem}\
+table{border-collapse:collapse;width:100%;font-size:.92rem;margin:0 0 14px}\
 th{text-align:left;color:var(--soft);font-size:.85rem;padding:6px 10px 8px 0;border-bottom:2px solid var(--line);\
 vertical-align:bottom}\
 td{padding:9px 10px 9px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}\
-td.num,th.num{text-align:right}\
+td.num,th.num{text-align:right;padding-right:18px}\
+td.num{white-space:nowrap}\
+.nw{white-space:nowrap}td select{width:auto}\
 td.nb{white-space:nowrap}\
 caption{text-align:left;color:var(--soft);font-size:.9rem}\
 code,.mono{font:.84rem ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}\
@@ -42,15 +41,18 @@ font:.82rem/1.45 ui-monospace,'DejaVu Sans Mono',monospace}\
 .b.on{background:var(--blue);border-color:var(--blue);color:#fff}\
 .b.w{background:var(--warnback);color:var(--warn)}\
 button,.bt{display:inline-flex;align-items:center;min-height:44px;padding:6px 16px;border:2px solid var(--blue);\
-border-radius:6px;background:none;color:var(--blue);font:600 1rem/1.2 inherit;font-family:inherit;font-size:.95rem;\
+border-radius:6px;background:none;color:var(--blue);font-family:inherit;font-size:.95rem;font-weight:600;line-height:1.2;white-space:nowrap;\
 text-decoration:none;cursor:pointer}\
 button.do,.bt.do{background:var(--blue);color:#fff}\
 button.l{border:0;min-height:24px;padding:0;text-decoration:underline;font-weight:400}\
+.halt{flex:none;display:flex}\
+.halt button{width:182px;min-height:60px;border:6px solid #ffd400;border-radius:10px;background:var(--halt);color:#fff;\
+font-size:1.4rem;font-weight:700;letter-spacing:.03em;justify-content:center}\
 td form,td details{display:inline-block;margin:0 4px 4px 0}td button,td .bt{padding:4px 10px;font-size:.88rem}\
 form.f{display:flex;flex-wrap:wrap;gap:12px;align-items:end;background:var(--field);border-radius:8px;padding:12px 14px;\
 margin:0 0 14px}\
 label{display:block;font-weight:700;font-size:.88rem}\
-input,select,textarea{display:block;width:100%;min-height:44px;font:1rem inherit;font-family:inherit;padding:7px 10px;\
+input,select,textarea{display:block;width:100%;min-height:44px;font-family:inherit;font-size:1rem;padding:7px 10px;\
 border:1px solid #60656d;border-radius:6px;background:var(--back);color:inherit;font-weight:400}\
 textarea{min-height:70px}\
 input[type=checkbox],input[type=radio]{display:inline-block;width:24px;height:24px;min-height:24px;vertical-align:middle;margin:0 8px 0 0}\
@@ -67,6 +69,7 @@ margin:0 0 12px}.note a{color:inherit}\
 .needs{border:1px solid var(--line);border-radius:8px;padding:0;margin:0 0 16px;list-style:none}\
 .needs li{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;padding:10px 14px;border-bottom:1px solid var(--line)}\
 .needs li:last-child{border:0}.needs b{min-width:40px;text-align:right;font-size:1.1rem}.needs span{flex:1}\
+td .acts{margin:10px 0}.three{display:flex;flex-wrap:wrap;gap:12px}.three>*{flex:1;min-width:110px}\
 .two{display:flex;flex-wrap:wrap;gap:22px}.two>*{flex:1;min-width:300px}\
 svg.c{display:block;width:100%;height:auto;max-width:520px}svg.c text{font-size:12px;fill:var(--ink)}\
 svg.c .t{fill:var(--soft)}svg.c .h{font-weight:700}\

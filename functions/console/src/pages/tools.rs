@@ -84,7 +84,7 @@ fn one(frame: &Frame, row: &ToolRow) -> Markup {
     let info = &row.info;
     html! {
         tr {
-            td { b { (kit::line(&title(&info.name))) } br; code { (kit::line(&info.name)) } }
+            td { b { (kit::line(&title(&info.name))) } br; code class="nw" { (kit::line(&info.name)) } }
             td { (undone(info)) }
             td { (mode(row)) }
             td {
