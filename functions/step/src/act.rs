@@ -113,10 +113,10 @@ async fn one_call(
     call: &DecidedCall,
 ) -> Result<Call, StepError> {
     let n = trail.hand.run.n;
-    if let Some(known) = trail.hand.transcript.intents.get(&(n, index)).cloned() {
-        if let Some(answer) = settled(trail, &known).await? {
-            return Ok(answer);
-        }
+    if let Some(known) = trail.hand.transcript.intents.get(&(n, index)).cloned()
+        && let Some(answer) = settled(trail, &known).await?
+    {
+        return Ok(answer);
     }
     let intent_id = trail.hand.run.intent_id(n, index)?;
     let run_id = trail.hand.run.run_id.clone();
@@ -195,12 +195,11 @@ async fn refused(trail: &mut StepTrail<'_, '_>, intent: Intent, refusal: Refusal
         // The CRM was busy while planning: nothing happened, look again.
         return Ok(Call::Again(close::park(trail.hand, refusal.reason).await?));
     }
-    let state = match refusal.reason {
-        Reason::CrmNotFound | Reason::CrmRefused | Reason::CrmUnavailable | Reason::CrmRateLimited => {
-            EntryState::Failed
-        }
-        _ => EntryState::Refused,
-    };
+    let of_the_crm = matches!(
+        refusal.reason,
+        Reason::CrmNotFound | Reason::CrmRefused | Reason::CrmUnavailable | Reason::CrmRateLimited
+    );
+    let state = if of_the_crm { EntryState::Failed } else { EntryState::Refused };
     trail.conclude(intent, None, state, Some(refusal.reason), refusal.tell);
     Ok(Call::Ended)
 }

@@ -35,8 +35,8 @@ pub struct EffectSweep {
 pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<EffectSweep, StepError> {
     let now_ms = deps.clock.now_ms();
     let mut swept = EffectSweep::default();
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    swept.permits_overdue = count(deps.interlock.sweep_permits().await?.len());
+    let overdue = deps.interlock.sweep_permits().await?;
+    swept.permits_overdue = u32::try_from(overdue.len()).unwrap_or(u32::MAX);
     for opened in deps.ledger.open_intents("open_intent", now_ms.saturating_add(1)).await? {
         match settle(deps, opened).await {
             Ok(resolved) => {
@@ -142,9 +142,10 @@ async fn close(
     state: EntryState,
     reason: Reason,
 ) -> Result<bool, StepError> {
-    let tell = match state {
-        EntryState::Applied => "Done; the CRM had not answered, but it is there.".to_owned(),
-        _ => "Not done.".to_owned(),
+    let tell = if state == EntryState::Applied {
+        "Done; the CRM had not answered, but it is there.".to_owned()
+    } else {
+        "Not done.".to_owned()
     };
     intent.state = IntentState::Closed;
     intent.read_back_ms = None;

@@ -14,6 +14,8 @@ use types::{AttemptId, Cap, PriceRow, Reason, Scope, UsdNanos};
 const TRIES: u32 = 3;
 /// The longest wait for a try within an invocation (ms).
 const WAIT_MS_MAX: u64 = 8_000;
+/// What a try needs of the invocation: the model's own timeout and what follows its answer (ms).
+const TRY_MS_MAX: i64 = 35_000;
 
 /// The decision of this step.
 pub(crate) async fn think(hand: &mut InHand<'_>, go: &Go) -> Result<Flow<Decision>, StepError> {
@@ -39,19 +41,17 @@ pub(crate) async fn think(hand: &mut InHand<'_>, go: &Go) -> Result<Flow<Decisio
             // A call that cost more than its bound is recorded, and stops the agent.
             return Ok(Flow::End(trip::trip(hand, cap, left, left).await?));
         }
-        match turn {
-            Turn::Retry { after_ms, kind, .. } => {
-                let wait = after_ms.unwrap_or(500_u64 << attempt);
-                tracing::warn!(run_id = %hand.run.run_id, %kind, wait, "the model gave no answer");
-                let left = hand.invocation.deadline_ms.saturating_sub(hand.deps.clock.now_ms());
-                let fits = i64::try_from(wait).unwrap_or(i64::MAX).saturating_add(15_000) < left;
-                if wait > WAIT_MS_MAX || !fits || attempt.saturating_add(1) == TRIES {
-                    return Ok(Flow::End(close::park(hand, Reason::ModelUnavailable).await?));
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
-            }
-            turn => return conclude(hand, &body, &price, turn).await,
+        let Turn::Retry { after_ms, kind, .. } = &turn else {
+            return conclude(hand, &body, &price, turn).await;
+        };
+        let wait = after_ms.unwrap_or(500_u64 << attempt);
+        tracing::warn!(run_id = %hand.run.run_id, %kind, wait, "the model gave no answer");
+        let left = hand.invocation.deadline_ms.saturating_sub(hand.deps.clock.now_ms());
+        let needs = i64::try_from(wait).unwrap_or(i64::MAX).saturating_add(TRY_MS_MAX);
+        if wait > WAIT_MS_MAX || needs >= left || attempt.saturating_add(1) == TRIES {
+            break;
         }
+        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
     }
     Ok(Flow::End(close::park(hand, Reason::ModelUnavailable).await?))
 }

@@ -46,10 +46,13 @@ impl Interlock {
         let silent = InterlockError::Store { operation: "init", source: None };
         match tokio::time::timeout(STORE_TIMEOUT, put).await.map_err(|_| silent)? {
             Ok(_) => Ok(true),
-            Err(error) => match error.into_service_error() {
-                PutItemError::ConditionalCheckFailedException(_) => Ok(false),
-                error => Err(InterlockError::Store { operation: "init", source: Some(Box::new(error)) }),
-            },
+            Err(error) => {
+                let error = error.into_service_error();
+                if matches!(error, PutItemError::ConditionalCheckFailedException(_)) {
+                    return Ok(false);
+                }
+                Err(InterlockError::Store { operation: "init", source: Some(Box::new(error)) })
+            }
         }
     }
 

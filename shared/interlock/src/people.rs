@@ -108,10 +108,13 @@ impl Interlock {
             .send();
         match tokio::time::timeout(STORE_TIMEOUT, put).await.map_err(|_| failed(None))? {
             Ok(_) => Ok(true),
-            Err(error) => match error.into_service_error() {
-                PutItemError::ConditionalCheckFailedException(_) => Ok(false),
-                error => Err(failed(Some(Box::new(error)))),
-            },
+            Err(error) => {
+                let error = error.into_service_error();
+                if matches!(error, PutItemError::ConditionalCheckFailedException(_)) {
+                    return Ok(false);
+                }
+                Err(failed(Some(Box::new(error))))
+            }
         }
     }
 }

@@ -199,9 +199,9 @@ impl Interlock {
         let item = |key: &str| items.as_ref().and_then(|items| items.get(key));
         View {
             at_ms: self.clock.now_ms(),
-            control: items.as_ref().map(|_| {
-                item(CONTROL_KEY).ok_or(InterlockError::Absent).and_then(|found| Control::parse(found))
-            }),
+            control: items
+                .as_ref()
+                .map(|_| item(CONTROL_KEY).ok_or(InterlockError::Absent).and_then(Control::parse)),
             flags,
             people: items.as_ref().map(|_| item("people").map(People::parse).unwrap_or_default()),
             recent: item("recent").map(Recent::parse).unwrap_or_default(),

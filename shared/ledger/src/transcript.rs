@@ -172,10 +172,13 @@ impl Ledger {
         let silent = LedgerError::Store { operation: "take a lease", source: None };
         match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
             Ok(_) => Ok(Leased::Mine),
-            Err(error) => match error.into_service_error() {
-                UpdateItemError::ConditionalCheckFailedException(_) => Ok(Leased::Busy),
-                error => Err(LedgerError::store("take a lease", error)),
-            },
+            Err(error) => {
+                let error = error.into_service_error();
+                if matches!(error, UpdateItemError::ConditionalCheckFailedException(_)) {
+                    return Ok(Leased::Busy);
+                }
+                Err(LedgerError::store("take a lease", error))
+            }
         }
     }
 

@@ -66,10 +66,13 @@ impl Starter {
                 let failed = |source| StartError { name: start.name.clone(), source };
                 match tokio::time::timeout(TIMEOUT, request).await.map_err(|_| failed(None))? {
                     Ok(_) => Ok(()),
-                    Err(error) => match error.into_service_error() {
-                        StartExecutionError::ExecutionAlreadyExists(_) => Ok(()),
-                        error => Err(failed(Some(Box::new(error)))),
-                    },
+                    Err(error) => {
+                        let error = error.into_service_error();
+                        if matches!(error, StartExecutionError::ExecutionAlreadyExists(_)) {
+                            return Ok(());
+                        }
+                        Err(failed(Some(Box::new(error))))
+                    }
                 }
             }
             Self::Local(queue) => queue

@@ -10,6 +10,8 @@ use std::path::Path;
 use types::{Actor, Generation, PersonId, Scope, StageRule, Stages, UsdNanos};
 use web::{LinkKind, LinkSigner, Pin, PinHash};
 
+/// Where the stand-in's company is at home.
+const ZONE: &str = "Europe/Amsterdam";
 /// Who put the control item of a demo, and armed it.
 const DEMO: &str = "demo";
 
@@ -85,7 +87,8 @@ impl LocalSecrets {
     /// [`BootError`] when the file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), BootError> {
         let new = folder.join("secrets.json.new");
-        let mut file = std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file =
+            std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
         std::fs::rename(new, folder.join("secrets.json"))?;
@@ -115,6 +118,9 @@ pub async fn first_boot(house: &House, secrets: &mut LocalSecrets, folder: &Path
         let stages = stages_of_crm(house).await?;
         house.step.hot.put_stages(&stages, 0).await?;
     }
+    if house.step.hot.get().await.hot.zone_version() == 0 {
+        house.step.hot.put_zone(ZONE, 0).await?;
+    }
     arm(house, &actor).await?;
     Ok(first_time)
 }
@@ -123,9 +129,10 @@ pub async fn first_boot(house: &House, secrets: &mut LocalSecrets, folder: &Path
 async fn arm(house: &House, actor: &Actor) -> Result<(), BootError> {
     let interlock = &house.halt.interlock;
     let control = interlock.control().await?;
-    let untouched = control.halted_by.as_ref().is_some_and(|halted| {
-        halted.reason == "not_yet_armed" && halted.by == actor.to_string()
-    });
+    let untouched = control
+        .halted_by
+        .as_ref()
+        .is_some_and(|halted| halted.reason == "not_yet_armed" && halted.by == actor.to_string());
     if !untouched {
         return Ok(());
     }

@@ -40,7 +40,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    #[expect(clippy::disallowed_methods, reason = "the process's entry: everything else gets its settings from here")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process's entry: everything else gets its settings from here"
+    )]
     let lookup = |name: &str| std::env::var(name).ok();
     let terminal = Terminal::new(arguments.color, arguments.json, lookup);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -130,7 +130,9 @@ fn row_text(row: &Row) -> Option<(Status, String)> {
     if !is_call(row) {
         return Some(match (row.verb.as_str(), row.decision) {
             ("trip", _) => (Status::Cap, format!("{reason}: the next call was not made")),
-            (_, EntryState::Halted) => (Status::Halt, format!("{reason}: no model call, no tool call; waits for a person")),
+            (_, EntryState::Halted) => {
+                (Status::Halt, format!("{reason}: no model call, no tool call; waits for a person"))
+            }
             (_, EntryState::Applied) if because.is_empty() => return None,
             (_, EntryState::Applied) => (Status::Ok, because.to_owned()),
             (_, _) => (Status::Fail, format!("{reason} {because}")),

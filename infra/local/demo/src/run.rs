@@ -47,7 +47,8 @@ const TRY_FRESH: &str = "try `cargo demo -- --fresh`, or another folder with `--
 
 /// Logs to stderr, warnings and above unless `RUST_LOG` says else: results stay on stdout.
 pub(crate) fn init_logging(lookup: impl Fn(&str) -> Option<String>) {
-    let level = lookup("RUST_LOG").unwrap_or_else(|| "warn,dynoxide=error,audit_log::session=error".to_owned());
+    let level =
+        lookup("RUST_LOG").unwrap_or_else(|| "warn,dynoxide=error,audit_log::session=error".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| "warn".into());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -81,7 +82,11 @@ pub(crate) async fn demo(
         terminal.say(&first_line(count, lookup));
     }
     let (intake, halt_page, console) = listeners(arguments.port_base).await?;
-    let data = if arguments.fresh { DataDir::open_fresh(&arguments.folder) } else { DataDir::open(&arguments.folder) };
+    let data = if arguments.fresh {
+        DataDir::open_fresh(&arguments.folder)
+    } else {
+        DataDir::open(&arguments.folder)
+    };
     let data = data.map_err(failed("the folder cannot be used", "end the other demo, or use `--folder`"))?;
     let folder = data.path().to_owned();
     let running = start(arguments, terminal, lookup, data, &folder).await?;
@@ -156,7 +161,8 @@ async fn start(
     vendors.hubspot_journal = Some(folder.join("hubspot.jsonl"));
     let standins = Standins::start(vendors).await;
     let standins = standins.map_err(failed("a stand-in does not start", TRY_FRESH))?;
-    let mut secrets = LocalSecrets::of(folder).map_err(failed("the folder's secrets cannot be used", TRY_FRESH))?;
+    let mut secrets =
+        LocalSecrets::of(folder).map_err(failed("the folder's secrets cannot be used", TRY_FRESH))?;
     let variables = variables(arguments, lookup, &stack, &standins, &secrets)?;
     let prefix = variables.get("TABLE_PREFIX").cloned().unwrap_or_default();
     let client = stores::dynamo::client(stack.dynamo.endpoint());
@@ -164,7 +170,8 @@ async fn start(
     tables.map_err(failed("the tables cannot be made", TRY_FRESH))?;
     let options = HouseOptions { variables: variables.clone(), clock };
     let built = House::build(options).await;
-    let (house, asked_for) = built.map_err(failed("the functions do not start", "set what is named above"))?;
+    let (house, asked_for) =
+        built.map_err(failed("the functions do not start", "set what is named above"))?;
     let house = Arc::new(house);
     let booted = first_boot(&house, &mut secrets, folder).await;
     let first_time = booted.map_err(failed("the first boot failed", TRY_FRESH))?;
@@ -201,11 +208,13 @@ fn variables(
         ("PUBLIC_CONSOLE_URL", base(2)),
         ("LINK_SIGNING_KEY", secrets.link_signing_key.clone()),
         ("LINK_PUBLIC_KEY", signer.verifier().to_hex()),
-        ("COMPANY_NAME", "CRM agent · Demo".to_owned()),
+        ("COMPANY_NAME", "Demo".to_owned()),
     ];
     let mut variables: BTreeMap<String, String> =
         defaults.into_iter().map(|(name, value)| (name.to_owned(), lookup(name).unwrap_or(value))).collect();
-    for name in ["MODEL", "HUBSPOT_API_VERSION", "REDIS_REPLICAS", "DEPUTY_NAME", "DEPUTY_PHONE", "AWS_ACCESS_KEY_ID"] {
+    for name in
+        ["MODEL", "HUBSPOT_API_VERSION", "REDIS_REPLICAS", "DEPUTY_NAME", "DEPUTY_PHONE", "AWS_ACCESS_KEY_ID"]
+    {
         if let Some(value) = lookup(name) {
             variables.insert(name.to_owned(), value);
         }
@@ -213,7 +222,12 @@ fn variables(
     // A real key replaces the stand-in; without one the stand-in's own address and key are used.
     let real = [
         ("HUBSPOT_TOKEN", "HUBSPOT_BASE_URL", hubspot.token.as_str(), standins.hubspot.url.as_str()),
-        ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", standins::anthropic::API_KEY, standins.anthropic.url.as_str()),
+        (
+            "ANTHROPIC_API_KEY",
+            "ANTHROPIC_BASE_URL",
+            standins::anthropic::API_KEY,
+            standins.anthropic.url.as_str(),
+        ),
     ];
     for (key, address, local_key, local_address) in real {
         let given = lookup(key);
@@ -359,7 +373,8 @@ async fn wait_for_runs(running: &Running, terminal: Terminal) -> Outcome<()> {
         }
         if tokio::time::timeout(Duration::from_secs(2), under_way.changed()).await.is_err() {
             let seconds = began.elapsed().as_secs();
-            terminal.progress(&format!("waiting for {open} runs, {seconds} s of {} s", RUNS_WITHIN.as_secs()));
+            terminal
+                .progress(&format!("waiting for {open} runs, {seconds} s of {} s", RUNS_WITHIN.as_secs()));
         }
     }
 }
@@ -377,7 +392,9 @@ fn starts_a_run(event: &crm::webhook::Event) -> bool {
     match event.kind() {
         EventKind::EmailCreated { .. } | EventKind::DealCreated { .. } => true,
         EventKind::DealChanged { property, .. } => property == "dealstage",
-        EventKind::PrivacyDeletion { .. } | EventKind::ConversationMessage { .. } | EventKind::Ignored => false,
+        EventKind::PrivacyDeletion { .. } | EventKind::ConversationMessage { .. } | EventKind::Ignored => {
+            false
+        }
     }
 }
 
@@ -396,15 +413,13 @@ fn events_of(arguments: &Arguments) -> Outcome<Vec<Vec<Value>>> {
 }
 
 fn first_line(events: usize, lookup: &impl Fn(&str) -> Option<String>) -> String {
-    let real: Vec<&str> = [
-        ("HUBSPOT_TOKEN", "HubSpot"),
-        ("ANTHROPIC_API_KEY", "Anthropic"),
-        ("SLACK_WEBHOOK_URL", "Slack"),
-    ]
-    .into_iter()
-    .filter_map(|(name, service)| lookup(name).map(|_| service))
-    .collect();
-    let leaves = if real.is_empty() { "nothing leaves here".to_owned() } else { format!("real: {}", real.join(", ")) };
+    let real: Vec<&str> =
+        [("HUBSPOT_TOKEN", "HubSpot"), ("ANTHROPIC_API_KEY", "Anthropic"), ("SLACK_WEBHOOK_URL", "Slack")]
+            .into_iter()
+            .filter_map(|(name, service)| lookup(name).map(|_| service))
+            .collect();
+    let leaves =
+        if real.is_empty() { "nothing leaves here".to_owned() } else { format!("real: {}", real.join(", ")) };
     format!("holdfast demo: {events} events, embedded stores, no AWS account, {leaves}")
 }
 

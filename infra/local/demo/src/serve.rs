@@ -25,10 +25,7 @@ const BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// # Errors
 /// The listener broke.
 pub async fn serve(listener: TcpListener, handler: Handler) -> std::io::Result<()> {
-    let app = Router::new()
-        .fallback(pass)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(handler);
+    let app = Router::new().fallback(pass).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(handler);
     axum::serve(listener, app).await
 }
 

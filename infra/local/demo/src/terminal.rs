@@ -106,7 +106,9 @@ impl Terminal {
         let word = format!("{:<5}", status.word());
         let word = if self.color { format!("{}{word}\u{1b}[0m", status.color()) } else { word };
         let room = self.width.saturating_sub(8 + WHAT_COLUMNS);
-        format!("  {word} {:<WHAT_COLUMNS$}{}", cut(what, WHAT_COLUMNS), self.plain(text, room)).trim_end().to_owned()
+        format!("  {word} {:<WHAT_COLUMNS$}{}", cut(what, WHAT_COLUMNS), self.plain(text, room))
+            .trim_end()
+            .to_owned()
     }
 
     /// Text without control or bidi characters, cut to `columns`, arrows as the locale can show them.
@@ -160,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_no_escape_byte_and_no_line_beyond_eighty_columns() {
-        let line = piped(false).line(Status::Dry, "set_stage", &"would have: x \u{1b}[31m\u{202e} ".repeat(20));
+        let line =
+            piped(false).line(Status::Dry, "set_stage", &"would have: x \u{1b}[31m\u{202e} ".repeat(20));
         assert!(!line.contains('\u{1b}') && !line.contains('\u{202e}'), "{line:?}");
         assert!(line.chars().count() <= 80, "{}", line.chars().count());
         assert!(line.starts_with("  DRY   set_stage          would have: x"), "{line:?}");
