@@ -204,6 +204,7 @@ fn new_run(run_id: RunId, event: EventRef) -> Run {
         event_no: 0,
         parked_since_ms: None,
         ended_ms: None,
+        waited_for_deal: false,
         rev: 0,
         claim: None,
     }

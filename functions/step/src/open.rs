@@ -26,9 +26,13 @@ pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError>
     let (deal, email) = match find(hand).await {
         Ok(Found::Deal(deal, email)) => (deal, email),
         Ok(Found::None(reason)) => return close::finish(hand, RunStatus::Done, reason, None).await,
-        Ok(Found::NotYet) if hand.run.parked_since_ms.is_none() => {
-            close::park(hand, Reason::NoDeal).await?;
-            return Ok(hand.wait(LATE_LINK_S));
+        Ok(Found::NotYet) if !hand.run.waited_for_deal => {
+            hand.run.waited_for_deal = true;
+            hand.run.claim = None;
+            return match hand.deps.ledger.commit(&mut hand.run, Commit::default()).await? {
+                Stored::Yes => Ok(hand.wait(LATE_LINK_S)),
+                Stored::Raced => Err(StepError::Raced),
+            };
         }
         Ok(Found::NotYet) => return close::finish(hand, RunStatus::Done, Reason::NoDeal, None).await,
         Err(error) => return crm_failed(hand, &error).await,

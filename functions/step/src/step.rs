@@ -105,7 +105,11 @@ impl InHand<'_> {
         standing: Standing,
     ) -> Result<StepOutput, StepError> {
         if self.customer() != input.customer_id.as_ref() {
-            return Err(StepError::Inconsistent { what: "the payload names another customer than the run" });
+            if input.customer_id.is_some() {
+                return Err(StepError::Inconsistent { what: "the payload names another customer than the run" });
+            }
+            // Started again by a person after step 0: the checks so far did not name the customer, so look once more.
+            return Ok(self.output(Next::Continue, 0));
         }
         let go = match self.bound(standing) {
             Standing::Go(go) => go,

@@ -3,7 +3,7 @@ use crate::trail::READ_BACK_MS;
 use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip};
 use gate::{Context, Kind, Plan, ReadBack};
 use ledger::{
-    Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, Opened, Run, RunStatus, Stored,
+    Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored,
 };
 use serde::Serialize;
 use starter::Start;
@@ -48,6 +48,11 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
         }
     }
     swept.reservations = deps.budget.sweep_orphans(now_ms).await?;
+    // A day that opened with an older cap follows the ops lead's; only a fresh reading may move money.
+    let config = deps.hot.get().await;
+    if config.freshness == config::Freshness::Fresh {
+        deps.budget.change_cap(config.hot.caps.usd_per_day, &config.hot.zone).await?;
+    }
     for (key, run_id) in deps.ledger.unstarted(now_ms.saturating_sub(UNSTARTED_MS)).await? {
         deps.starter.start(&Start { name: run_id.to_string(), run_id, n: 0 }).await?;
         deps.ledger.mark_started(&key).await?;
@@ -225,23 +230,4 @@ async fn of_row(deps: &Deps, run: &Run, intent: &Intent) -> Result<(Context, Pla
         warnings: Vec::new(),
     };
     Ok((context, plan))
-}
-
-/// A run that a person starts again after it was held.
-impl Deps {
-    /// Starts a held run as a new execution of the same run.
-    ///
-    /// # Errors
-    /// [`StepError`] when it is not known to be started.
-    pub async fn restart_held(&self, run: &mut Run) -> Result<(), StepError> {
-        run.status = RunStatus::Queued;
-        run.reason = None;
-        run.executions = run.executions.saturating_add(1).max(2);
-        match self.ledger.commit(run, Commit::default()).await? {
-            Stored::Yes => {}
-            Stored::Raced => return Err(StepError::Raced),
-        }
-        let start = Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
-        Ok(self.starter.start(&start).await?)
-    }
 }

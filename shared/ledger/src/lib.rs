@@ -75,22 +75,30 @@ impl Ledger {
         queue: &str,
         before_ms: i64,
     ) -> Result<Vec<HashMap<String, AttributeValue>>, LedgerError> {
-        let request = self
-            .client
-            .query()
-            .table_name(&self.runs)
-            .index_name("queue")
-            .key_condition_expression("#q = :queue AND #at < :before")
-            .expression_attribute_names("#q", "queue")
-            .expression_attribute_names("#at", "at")
-            .expression_attribute_values(":queue", s(queue))
-            .expression_attribute_values(":before", n(before_ms))
-            .send();
-        let silent = LedgerError::Store { operation: "read a queue", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output =
-            output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
-        Ok(output.items.unwrap_or_default())
+        let (mut rows, mut start) = (Vec::new(), None);
+        loop {
+            let request = self
+                .client
+                .query()
+                .table_name(&self.runs)
+                .index_name("queue")
+                .key_condition_expression("#q = :queue AND #at < :before")
+                .expression_attribute_names("#q", "queue")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_values(":queue", s(queue))
+                .expression_attribute_values(":before", n(before_ms))
+                .set_exclusive_start_key(start)
+                .send();
+            let silent = LedgerError::Store { operation: "read a queue", source: None };
+            let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+            let output =
+                output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
+            rows.extend(output.items.unwrap_or_default());
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(rows);
+            }
+        }
     }
 
     /// Commits the parts together. False when a condition did not hold; nothing was changed then.

@@ -146,6 +146,9 @@ pub struct Run {
     pub parked_since_ms: Option<i64>,
     /// When it ended (ms since 1970).
     pub ended_ms: Option<i64>,
+    /// Did it wait once for a deal that was linked to its mail too late?
+    #[serde(default)]
+    pub waited_for_deal: bool,
     /// The revision that a change must still find. Not part of the stored body.
     #[serde(skip)]
     pub rev: u64,

@@ -1,4 +1,5 @@
-//! What a person can change, each with what it asks for and the row it leaves. Must never pass on half of what is asked.
+//! What a person can change, each with what it asks for and the row it leaves. Must never pass on half of
+//! what is asked.
 use super::*;
 use config::Put;
 use ledger::{Commit, EventRef, Intent, IntentState, Run, RunStatus, Stored};
@@ -112,9 +113,14 @@ async fn hubspot() -> crm::PipelineReader {
     config::install_tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let stage = |id: &str, label: &str, closed: bool| json!({"id": id, "label": label, "metadata": {"isClosed": closed.to_string()}});
+    let stage = |id: &str, label: &str, closed: bool| {
+        let metadata = json!({"isClosed": closed.to_string()});
+        json!({"id": id, "label": label, "metadata": metadata})
+    };
     let body = json!({"results": [{"id": "default", "label": "Sales", "stages": [
-        stage("new", "New", false), stage("contractsent", "Contract sent", false), stage("closedwon", "Closed Won", true),
+        stage("new", "New", false),
+        stage("contractsent", "Contract sent", false),
+        stage("closedwon", "Closed Won", true),
     ]}]});
     let body = body.to_string();
     #[expect(clippy::disallowed_methods, reason = "a test's server ends with its runtime")]
@@ -243,6 +249,7 @@ fn run(name: &str) -> Run {
         event_no: 0,
         parked_since_ms: None,
         ended_ms: None,
+        waited_for_deal: false,
         rev: 0,
         claim: None,
     }
