@@ -1,4 +1,5 @@
-//! Every change that a person can make here. Must never make one whose row could not be written, unless it leads to safe.
+//! Every change that a person can make here. Must never make one whose row could not be written, unless it
+//! leads to safe.
 
 pub(crate) mod caps;
 pub(crate) mod drafts;

@@ -1,4 +1,5 @@
-//! Days of the company's calendar: where one begins and ends, and how it is named. Must never use the server's zone.
+//! Days of the company's calendar: where one begins and ends, and how it is named. Must never use the
+//! server's zone.
 use jiff::civil::Date;
 use types::Timestamp;
 use web::Zone;

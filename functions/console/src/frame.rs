@@ -1,4 +1,5 @@
-//! What every page has: the strip, HALT, the menu, who looks. Must never depend on anything but the two switches.
+//! What every page has: the strip, HALT, the menu, who looks. Must never depend on anything but the two
+//! switches.
 use crate::Deps;
 use interlock::{People, Role};
 use types::{PersonId, Timestamp};
@@ -32,7 +33,8 @@ pub(crate) fn admit(session: &Session, people: Option<&People>) -> Admitted {
         may_change: false,
         known: false,
     };
-    // FAIL-CLOSED: revocations and roles that cannot be read leave the power to look and to halt, and no other.
+    // FAIL-CLOSED: revocations and roles that cannot be read leave the power to look and to halt, and no
+    // other.
     let Some(people) = people else { return Admitted::Yes(unknown()) };
     if !people.key_is_valid(&session.person, session.key_id.as_str()) {
         return Admitted::Revoked;
@@ -191,7 +193,8 @@ impl Frame {
     }
 }
 
-/// Where this page is, without the notice it may have shown. A page that a POST showed has no address of its own.
+/// Where this page is, without the notice it may have shown. A page that a POST showed has no address of its
+/// own.
 fn own_path(request: &Request) -> String {
     if request.method() == web::Method::Post {
         return "/".to_owned();

@@ -1,6 +1,8 @@
-//! The console: reads the log, flips one tool, edits stages and caps, drafts, people. Must never act on the CRM.
+//! The console: reads the log, flips one tool, edits stages and caps, drafts, people. Must never act on the
+//! CRM.
 //!
-//! Read [`route`] first: it is who may do what. `pages` turns plain values into markup, `load` fills them, `acts`
+//! Read [`route`] first: it is who may do what. `pages` turns plain values into markup, `load` fills them,
+//! `acts`
 //! is every change a person can make.
 
 mod acts;

@@ -1,4 +1,5 @@
-//! What waits for a person, read for every page's menu. Must never fail a page: a silent store is a gap that is named.
+//! What waits for a person, read for every page's menu. Must never fail a page: a silent store is a gap that
+//! is named.
 
 pub(crate) mod audit;
 pub(crate) mod budgets;

@@ -1,4 +1,5 @@
-//! Pages as pure functions of plain values. Must never read a store, nor put a foreign text into a page unescaped.
+//! Pages as pure functions of plain values. Must never read a store, nor put a foreign text into a page
+//! unescaped.
 
 pub(crate) mod audit;
 pub(crate) mod budgets;

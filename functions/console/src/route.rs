@@ -1,4 +1,5 @@
-//! Who may do what: session, role, form, then the page or the change. Must never change anything on a GET or HEAD.
+//! Who may do what: session, role, form, then the page or the change. Must never change anything on a GET or
+//! HEAD.
 use crate::frame::{Admitted, Counts, Frame, LogAway, Viewer, admit};
 use crate::load::{self, Inbox};
 use crate::pages::problem::{self, Problem};
@@ -124,7 +125,8 @@ impl Visit<'_> {
 
     /// The query's text of that name; empty when it is absent.
     pub(crate) fn query(&self, name: &str) -> String {
-        self.request.query().get(name).map(|text| text.trim().to_owned()).unwrap_or_default()
+        let text = self.request.query().get(name).map(|text| text.trim().chars().take(200).collect());
+        text.unwrap_or_default()
     }
 
     /// A page that says what did not work.

@@ -51,7 +51,8 @@ fn begin(deps: &Deps, person: &PersonId, key_id: &KeyId) -> Response {
     }
 }
 
-/// A person's or a deputy's own link. Slack's links and invitations see and halt elsewhere; they sign nobody in.
+/// A person's or a deputy's own link. Slack's links and invitations see and halt elsewhere; they sign nobody
+/// in.
 fn link_of(deps: &Deps, token: &str) -> Option<Link> {
     let link = deps.signer.verifier().verify(token, deps.now())?;
     matches!(link.kind, LinkKind::Person | LinkKind::Deputy).then_some(link)

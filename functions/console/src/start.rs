@@ -1,4 +1,5 @@
-//! Building the console from settings and clients. Must never refuse to start because HubSpot or the log is away.
+//! Building the console from settings and clients. Must never refuse to start because HubSpot or the log is
+//! away.
 use crate::{ConsoleError, Deps, Install, ToolInfo};
 use audit_log::AuditLog;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -15,7 +16,8 @@ use web::{LinkSigner, Sessions, Transport, Zone};
 const HUBSPOT: &str = "https://api.hubapi.com";
 
 impl Deps {
-    /// Everything from the environment, as in AWS. Without `STATE_MACHINE_ARN` held events can be discarded, not started.
+    /// Everything from the environment, as in AWS. Without `STATE_MACHINE_ARN` held events can be discarded,
+    /// not started.
     ///
     /// # Errors
     /// [`ConsoleError`] names what is missing or wrong.
@@ -30,7 +32,8 @@ impl Deps {
     /// The same from settings that were read already.
     ///
     /// # Errors
-    /// [`ConsoleError`] when the switch's address or the signing key is missing: without them there is no HALT.
+    /// [`ConsoleError`] when the switch's address or the signing key is missing: without them there is no
+    /// HALT.
     pub async fn new(
         settings: &Settings,
         clients: &Clients,
@@ -131,7 +134,8 @@ fn client(settings: &Settings, token: &str) -> Result<HubSpot, ConsoleError> {
     HubSpot::new(&config).map_err(ConsoleError::HubSpot)
 }
 
-/// Names and tiers of the registered tools; nothing is asked through this registry, so it needs no real token.
+/// Names and tiers of the registered tools; nothing is asked through this registry, so it needs no real
+/// token.
 fn tool_infos(settings: &Settings, hubspot: Option<HubSpot>) -> Result<Vec<ToolInfo>, ConsoleError> {
     let hubspot = match hubspot {
         Some(hubspot) => hubspot,

@@ -1,9 +1,11 @@
-//! Pages from plain values, and the handler over real wire stores. Must never reach behind the handler but to look.
+//! Pages from plain values, and the handler over real wire stores. Must never reach behind the handler but
+//! to look.
 mod access;
 mod changes;
 mod log;
 mod pages;
 mod samples;
+mod start;
 
 use crate::{Deps, Install, ToolInfo, answer};
 use config::{Clients, HotConfig, Settings};
@@ -56,7 +58,7 @@ fn tool_infos() -> Vec<ToolInfo> {
         tool("get_deal", "deals", Tier::Read),
         tool("append_note", "notes", Tier::Reversible),
         tool("set_stage", "stages", Tier::SemiReversible),
-        tool("schedule_follow_up", "follow-ups", Tier::SemiReversible),
+        tool("schedule_follow_up", "follow-ups", Tier::Reversible),
         tool("draft_email", "emails", Tier::Irreversible),
         tool("ask_human", "questions", Tier::Ask),
     ]

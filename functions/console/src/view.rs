@@ -1,4 +1,5 @@
-//! One row of the log as the pages show it. Must never hold markup: texts stay as they came until a page escapes them.
+//! One row of the log as the pages show it. Must never hold markup: texts stay as they came until a page
+//! escapes them.
 use audit_log::{Judgement, Row};
 use interlock::People;
 use serde_json::Value;

@@ -53,7 +53,8 @@ fn presser(deps: &Deps, request: &Request, key: &str) -> Option<PersonId> {
     (link.kind == LinkKind::Slack).then_some(link.person)
 }
 
-/// Whether the store says that this person was taken back. A silent store says nothing, and the press goes on.
+/// Whether the store says that this person was taken back. A silent store says nothing, and the press goes
+/// on.
 async fn is_revoked(deps: &Deps, person: &PersonId) -> bool {
     match tokio::time::timeout(PEOPLE_TIMEOUT, deps.interlock.people()).await {
         Ok(Ok(people)) => people.people.get(person).is_some_and(|known| known.revoked_ms.is_some()),

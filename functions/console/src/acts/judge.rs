@@ -36,7 +36,7 @@ pub(crate) async fn judge(visit: &Visit<'_>, form: &Fields) -> Response {
         read(visit.deps, |log| async move { log.judge(&seqs, person, judged, note.as_deref(), at).await });
     match done.await {
         Some(0) => visit.problem(problem::BAD_FORM),
-        Some(_) => back(form, if judged == Judged::Withdrawn { "undone" } else { "judged" }),
+        Some(_) => back(visit, if judged == Judged::Withdrawn { "undone" } else { "judged" }),
         None => {
             entry::not_made(visit.deps, &row, types::EntryState::Failed, types::Reason::OutcomeUnknown).await;
             visit.problem(problem::NO_ANSWER)
@@ -44,8 +44,12 @@ pub(crate) async fn judge(visit: &Visit<'_>, form: &Fields) -> Response {
     }
 }
 
-fn back(form: &Fields, notice: &str) -> Response {
-    let path = form.get("back").filter(|path| path.starts_with("/would-have")).unwrap_or("/would-have");
+/// Back to the view it was judged in, as the browser names it (its own origin only).
+fn back(visit: &Visit<'_>, notice: &str) -> Response {
+    let referer = visit.request.header("referer").unwrap_or_default();
+    let path = referer.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
+    let path = path.filter(|path| path.starts_with("/would-have")).unwrap_or("/would-have");
+    let path = path.split("n=").next().unwrap_or(path).trim_end_matches(['?', '&']);
     let joint = if path.contains('?') { '&' } else { '?' };
     Response::see_other(&format!("{path}{joint}n={notice}"))
 }

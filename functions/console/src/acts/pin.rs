@@ -1,4 +1,5 @@
-//! The PIN, for signing in and for what leads away from safe. Must never answer before a wrong try is counted.
+//! The PIN, for signing in and for what leads away from safe. Must never answer before a wrong try is
+//! counted.
 use crate::Deps;
 use crate::sight::moment;
 use interlock::Person;
@@ -57,7 +58,8 @@ impl PinAnswer {
 }
 
 /// Checks a person's PIN and stores the count of tries first.
-// FAIL-CLOSED: a count that cannot be stored is no answer, else guesses would be free while the store is away.
+// FAIL-CLOSED: a count that cannot be stored is no answer, else guesses would be free while the store is
+// away.
 pub(crate) async fn check(deps: &Deps, person: &PersonId, key_id: &KeyId, text: &str) -> PinAnswer {
     let Some(pin) = Pin::parse(text) else { return PinAnswer::NotSix };
     for _ in 0..TRIES {

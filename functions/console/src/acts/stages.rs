@@ -1,4 +1,5 @@
-//! The ops lead's list of stages: the difference first, then the save. Must never allow a stage HubSpot does not have.
+//! The ops lead's list of stages: the difference first, then the save. Must never allow a stage HubSpot does
+//! not have.
 use super::pin::{self, PinAnswer};
 use crate::entry;
 use crate::load::pipeline::{hubspot, rows};
@@ -19,7 +20,7 @@ const CONFIG_AWAY: Problem = Problem {
 };
 const NOT_THERE: Problem = Problem {
     status: 422,
-    happened: "One of the stages to allow is not in HubSpot now, may not be written by an app, or HubSpot does not answer.",
+    happened: "A stage to allow is not in HubSpot now, is closed to apps, or HubSpot does not answer.",
     means: "Nothing was changed.",
     to_do: "Open the list again. Disallowing stages works without HubSpot.",
 };

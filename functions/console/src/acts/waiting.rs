@@ -1,4 +1,5 @@
-//! Held events and unanswered writes. Must never start a run that began before a halt, nor send a write again.
+//! Held events and unanswered writes. Must never start a run that began before a halt, nor send a write
+//! again.
 use crate::entry;
 use crate::load::waiting::{may_start, page_with};
 use crate::pages::problem;
@@ -10,7 +11,7 @@ use types::{EntryState, Reason, RunId, Target};
 use web::{Fields, Response};
 
 /// The most runs of one form: a page.
-const RUNS_MAX: usize = 60;
+const RUNS_MAX: usize = 30;
 
 /// What became of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +83,8 @@ async fn start_one(visit: &Visit<'_>, id: &RunId) -> Result<Became, Failed> {
     let start = Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
     let Some(starter) = &visit.deps.starter else { return Ok(Became::Gone) };
     if let Err(error) = starter.start(&start).await {
-        // It waits again, so that it is not lost; should it have started after all, it meets a run that is held.
+        // It waits again, so that it is not lost; should it have started after all, it meets a run that is
+        // held.
         run.status = before.status;
         run.reason = before.reason;
         let mut back = entry;

@@ -1,4 +1,5 @@
-//! Reads HubSpot's stages and the list, side by side. Must never call a stage allowed that is not on the list.
+//! Reads HubSpot's stages and the list, side by side. Must never call a stage allowed that is not on the
+//! list.
 use super::{Inbox, read};
 use crate::pages::pipeline::{Pipeline, StageRow, page as page_of};
 use crate::route::Visit;

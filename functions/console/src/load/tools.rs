@@ -1,4 +1,5 @@
-//! Reads modes, counts and flips for the tools' pages. Must never guess a mode that the control item did not say.
+//! Reads modes, counts and flips for the tools' pages. Must never guess a mode that the control item did not
+//! say.
 use super::read;
 use crate::pages::problem;
 use crate::pages::tool_writes::{Day, ToolWrites, Typed, page as writes_page};

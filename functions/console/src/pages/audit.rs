@@ -1,4 +1,5 @@
-//! The audit: who did what, why, and what was sent to the model. Must never hide a window of time it did not say.
+//! The audit: who did what, why, and what was sent to the model. Must never hide a window of time it did not
+//! say.
 use super::{kit, layout};
 use crate::days;
 use crate::frame::{Frame, Menu};
@@ -8,9 +9,9 @@ use types::EntryState;
 use web::Response;
 
 /// Rows a page.
-pub(crate) const ROWS: u32 = 50;
-/// Characters of a prompt or a row's raw data that fit on a page.
-const RAW_CHARS_MAX: usize = 30_000;
+pub(crate) const ROWS: u32 = 40;
+/// How much of a prompt or of a row's raw data fits on a page.
+const RAW_MAX: usize = 36_000;
 
 /// The filters, as the address carries them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,7 +83,7 @@ fn filters(view: &Audit) -> Markup {
     html! {
         form class="f" method="get" action="/audit" {
             div { label for="q" { "Deal, customer, contact or run" }
-                input id="q" name="q" value=(kit::line(&chosen.q)) maxlength="128"; }
+                input id="q" name="q" value=(kit::short(&chosen.q, 300)) maxlength="128"; }
             div { label for="verb" { "What happened" }
                 select id="verb" name="verb" {
                     (kit::option("", "Anything", &chosen.verb))
@@ -93,8 +94,10 @@ fn filters(view: &Audit) -> Markup {
                     (kit::option("", "Any", &chosen.to))
                     @for (id, label) in &view.stages { (kit::option(id, label, &chosen.to)) }
                 } }
-            div { label for="from" { "From" } input id="from" name="from" type="date" value=(kit::line(from)); }
-            div { label for="until" { "Until" } input id="until" name="until" type="date" value=(kit::line(&chosen.until)); }
+            div { label for="from" { "From" } input id="from" name="from" type="date" value=(kit::short(from, 300));
+                }
+            div { label for="until" { "Until" } input id="until" name="until" type="date"
+                value=(kit::short(&chosen.until, 300)); }
             button class="do" { "Search" }
             a class="bt end" href=(chosen.address("/audit.csv", &chosen.from, "")) { "CSV" }
             a class="bt" href=(chosen.address("/audit.json", &chosen.from, "")) { "JSON" }
@@ -117,12 +120,14 @@ fn card(frame: &Frame, answer: &Answer) -> Markup {
                     "It had read "
                     @for (n, read) in answer.reads.iter().take(3).enumerate() {
                         @if n > 0 { ", " }
-                        a href={ "/audit/" (read.seq) } { (kit::short(&read.what.words, 60)) " at " (frame.zone.clock(read.at)) }
+                        a href={ "/audit/" (read.seq) } { (kit::short(&read.what.words, 60)) " at "
+                            (frame.zone.clock(read.at)) }
                     }
                     ". "
                 }
                 @if let Some(on) = &answer.turned_on {
-                    "Writes for " (kit::line(&row.verb)) " were on, turned on by " (kit::short(&on.actor, 60)) " on "
+                    "Writes for " (kit::line(&row.verb)) " were on, turned on by " (kit::short(&on.actor, 60))
+                        " on "
                     (days::long_with_year(days::date_of(on.at, &frame.zone))) "."
                 }
             }
@@ -131,7 +136,8 @@ fn card(frame: &Frame, answer: &Answer) -> Markup {
     }
 }
 
-/// `On Tuesday 17 March 2026 at 14:02:09 the agent moved deal 4187 “Pallet pool” from “Negotiation” to “Closed Lost”.`
+/// `On Tuesday 17 March 2026 at 14:02:09 the agent moved deal 4187 “Pallet pool” from “Negotiation” to
+/// “Closed Lost”.`
 fn sentence(frame: &Frame, row: &RowView) -> Markup {
     let day = days::long_with_year(days::date_of(row.at, &frame.zone));
     let who = if row.actor == "agent" { "the agent".to_owned() } else { kit::short(&row.actor, 60) };
@@ -149,8 +155,10 @@ fn sentence(frame: &Frame, row: &RowView) -> Markup {
 fn links(row: &RowView) -> Markup {
     html! {
         p {
-            @if let Some(hash) = &row.prompt_hash { a href={ "/prompts/" (web::encode_component(hash)) } { "Exact prompt" } " · " }
-            @if let Some(run) = &row.run_id { a href={ "/runs/" (web::encode_component(run)) } { "Step by step" } " · " }
+            @if let Some(hash) = &row.prompt_hash { a href={ "/prompts/" (web::encode_component(hash)) } {
+                "Exact prompt" } " · " }
+            @if let Some(run) = &row.run_id { a href={ "/runs/" (web::encode_component(run)) } {
+                "Step by step" } " · " }
             a href={ "/audit/" (row.seq) } { "Link to this row" } " · "
             a href={ "/audit/" (row.seq) ".json" } { "Download row (JSON)" }
         }
@@ -213,14 +221,15 @@ fn window(view: &Audit, shown: usize) -> Markup {
 /// One row, at its permanent address.
 pub(crate) fn one(frame: &Frame, row: &RowView) -> Response {
     let title = format!("Row {}", row.seq);
-    let raw = serde_json::to_string_pretty(&row.row).unwrap_or_default();
+    let text = serde_json::to_string_pretty(&row.row).unwrap_or_default();
     let main = html! {
         a href="/audit" { "Audit" }
         h1 { (title) ": " (kit::short(&row.what.words, 120)) }
-        @if let Some(request) = &row.erased_on { p class="note" { "Erased on request " (kit::short(request, 60)) "." } }
+        @if let Some(request) = &row.erased_on { p class="note" { "Erased on request " (kit::short(request,
+            60)) "." } }
         (facts(frame, row))
         (links(row))
-        details { summary { "Everything that is kept of it" } pre { (cut(&raw)) } }
+        details { summary { "Everything that is kept of it" } (raw(&text)) }
     };
     layout::page(frame, Menu::Audit, &title, main)
 }
@@ -232,29 +241,33 @@ fn facts(frame: &Frame, row: &RowView) -> Markup {
             (fact("Time", frame.stamp(row.at)))
             (fact("Actor", html! { (kit::short(&row.actor, 80)) }))
             (fact("Verb", html! { code { (kit::short(&row.verb, 60)) } }))
-            (fact("Target", html! { (kit::short(&row.target, 80)) @if let Some(name) = &row.deal_name { ", " (kit::short(name, 80)) } }))
-            @if let Some(customer) = &row.customer { (fact("Customer", html! { (kit::short(customer, 80)) })) }
+            (fact("Target", html! { (kit::short(&row.target, 80)) @if let Some(name) = &row.deal_name { ", "
+                (kit::short(name, 80)) } }))
+            @if let Some(customer) = &row.customer { (fact("Customer", html! { (kit::short(customer, 80)) }))
+                }
             (fact("Change", kit::what(&row.what)))
-            (fact("Result", html! { (kit::result(row)) @if let Some(reason) = &row.reason { " " code { (kit::short(reason, 60)) } } }))
+            (fact("Result", html! { (kit::result(row)) @if let Some(reason) = &row.reason { " " code {
+                (kit::short(reason, 60)) } } }))
             @if let Some(because) = &row.because { (fact("Because", kit::quoted(because, 600))) }
             @for warning in &row.warnings { (fact("Mind", html! { "⚠ " (kit::short(warning, 200)) })) }
             @if let Some(mode) = row.mode { (fact("Mode", kit::mode(mode))) }
             @if let Some(tier) = row.tier { (fact("Tier", html! { code { (tier.code()) } })) }
             @if let Some(model) = &row.model { (fact("Model", html! { code { (kit::short(model, 80)) } })) }
-            @if let Some(version) = &row.config_version { (fact("Configuration", html! { code { (kit::short(version, 120)) } })) }
+            @if let Some(version) = &row.config_version { (fact("Configuration", html! { code {
+                (kit::short(version, 120)) } })) }
             (fact("Chain", html! { code { (kit::line(&row.row.hash)) } }))
         } }
     }
 }
 
-fn cut(text: &str) -> String {
-    let shown = kit::lines(text);
-    if shown.chars().count() <= RAW_CHARS_MAX {
-        return shown;
+/// As much as fits; a cut is said.
+fn raw(text: &str) -> Markup {
+    let shown = kit::lines(text, RAW_MAX);
+    let is_cut = shown.ends_with('…') && !text.ends_with('…');
+    html! {
+        pre { (shown) }
+        @if is_cut { p { "Cut here. Download it to see all of it." } }
     }
-    let mut cut: String = shown.chars().take(RAW_CHARS_MAX).collect();
-    cut.push_str("\n… cut; download it to see all of it");
-    cut
 }
 
 /// What the model was sent.
@@ -276,13 +289,15 @@ pub(crate) fn prompt(frame: &Frame, hash: &str, view: &PromptView) -> Response {
         p class="sub" { "SHA-256 " code { (kit::line(hash)) } }
         @match view {
             PromptView::Exact(text) => {
-                p class="ok" { "These are the exact bytes the model was sent: their hash was computed again just now." }
+                p class="ok" {
+                    "These are the exact bytes the model was sent: their hash was computed again just now." }
                 p { a href={ "/prompts/" (web::encode_component(hash)) ".json" } { "Download (JSON)" } }
-                pre { (cut(text)) }
+                (raw(text))
             }
             PromptView::Erased => p { "Its bytes were erased on a person’s request. The hash stays." },
             PromptView::Absent => p { "No prompt with this hash is kept." },
-            PromptView::Altered => p class="note" { b { "The stored bytes do not have this hash. Somebody changed them." } },
+            PromptView::Altered => p class="note" { b {
+                "The stored bytes do not have this hash. Somebody changed them." } },
         }
     };
     let status = if matches!(view, PromptView::Absent) { 404 } else { 200 };
@@ -292,7 +307,8 @@ pub(crate) fn prompt(frame: &Frame, hash: &str, view: &PromptView) -> Response {
 /// The rows as a spreadsheet file; no field is ever a formula.
 pub(crate) fn csv(rows: &[RowView], console_url: &str) -> String {
     let mut out = String::from(
-        "\u{feff}time_utc,actor,verb,target,before,after,result,reason,because,mode,tier,run,prompt_hash,model,address\r\n",
+        "\u{feff}time_utc,actor,verb,target,before,after,result,reason,because,mode,tier,run,\
+        prompt_hash,model,address\r\n",
     );
     for row in rows {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();

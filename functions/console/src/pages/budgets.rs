@@ -60,14 +60,19 @@ pub(crate) const ORDER: [Cap; 3] = [Cap::UsdPerDay, Cap::TokensPerRun, Cap::Tool
 pub(crate) fn page(frame: &Frame, view: &Budgets, status: u16) -> Response {
     let main = html! {
         h1 { "Budgets" }
-        p class="sub" { "Checked before every model call. A call that does not fit is not made: the agent halts and Slack is told." }
-        @if view.config_away { p class="note" { b { "The caps cannot be saved now." } " Those in force stay in force." } }
+        p class="sub" {
+            "Checked before every model call. A call that does not fit is not made: the agent halts and \
+                Slack is told." }
+        @if view.config_away { p class="note" { b { "The caps cannot be saved now." }
+            " Those in force stay in force." } }
         @match &view.caps {
             Some(caps) => table class="r" {
-                thead { tr { th { "Limit" } th { "Now" } th { "Used" } th class="num" { "Cap" } th { "Change" } } }
+                thead { tr { th { "Limit" } th { "Now" } th { "Used" } th class="num" { "Cap" } th { "Change"
+                    } } }
                 tbody { @for cap in ORDER { (one(frame, view, caps, cap)) } }
             },
-            None => p class="note" { b { "The caps cannot be read." } " No model call is made without them." },
+            None => p class="note" { b { "The caps cannot be read." } " No model call is made without them."
+                },
         }
         div class="two" {
             (chart::spend_box(frame, view.spend.as_ref(), view.spend_unread))
@@ -83,12 +88,14 @@ fn one(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {
         tr {
             td { b { (name(cap)) } br;
                 @match cap {
-                    Cap::UsdPerDay => { "New day at 00:00 " (frame.zone.city()) ", in " (kit::line(&view.new_day_in)) }
+                    Cap::UsdPerDay => { "New day at 00:00 " (frame.zone.city()) ", in "
+                        (kit::line(&view.new_day_in)) }
                     Cap::TokensPerRun | Cap::ToolCallsPerRun => "A run keeps the cap it began with",
                 }
             }
             td { @if let Some(day) = day {
-                b { (day.spent) } @if let Some(percent) = percent(day.spent.0, day.cap.0) { " (" (percent) " %)" }
+                b { (day.spent) } @if let Some(percent) = percent(day.spent.0, day.cap.0) { " (" (percent)
+                    " %)" }
                 br; "+ " (day.pending) " reserved"
             } @else { "–" } }
             td { @if let Some(day) = day { (chart::bar(day.spent.0, day.cap.0)) } }
@@ -115,17 +122,19 @@ fn change(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {
             form method="post" action={ "/budgets/" (code) } {
                 (kit::token(frame))
                 @if let Some(error) = typed.and_then(|typed| typed.error.as_ref()) {
-                    p class="note" role="alert" { b { (kit::line(error)) } }
+                    p class="note" role="alert" { b { (kit::short(error, 300)) } }
                 }
                 input type="hidden" name="version" value=(view.version);
                 label for={ "v-" (code) } { "New cap" @if cap == Cap::UsdPerDay { ", in dollars" } }
-                input id={ "v-" (code) } name="value" inputmode="decimal" required maxlength="12" value=(kit::line(&value));
+                input id={ "v-" (code) } name="value" inputmode="decimal" required maxlength="12"
+                    value=(kit::short(&value, 300));
                 p class="small" { "Lower: that is all. To raise it:" }
                 label for={ "w-" (code) } { "Why raise it? (10 characters or more)" }
                 input id={ "w-" (code) } name="why" maxlength="300"
-                    value=(kit::line(typed.map_or("", |typed| typed.why.as_str())));
+                    value=(kit::short(typed.map_or("", |typed| typed.why.as_str()), 300));
                 label for={ "p-" (code) } { "Your PIN, to raise it" }
-                input id={ "p-" (code) } name="pin" type="password" inputmode="numeric" autocomplete="current-password"
+                input id={ "p-" (code) } name="pin" type="password" inputmode="numeric"
+                    autocomplete="current-password"
                     maxlength="12";
                 div class="acts" { button { "Save the cap" } }
             }

@@ -55,17 +55,20 @@ pub(crate) fn spend(spend: &Spend) -> Markup {
     html! {
         svg class="c" viewBox="0 0 470 180" role="img" aria-label=(label) {
             text class="h" x=(LEFT) y=(cap.saturating_sub(8)) { "Cap " (spend.cap) ": the agent halts here" }
-            line x1=(LEFT) x2=(right) y1=(cap) y2=(cap) stroke="#b3001b" stroke-width="3" stroke-dasharray="8 5" {}
+            line x1=(LEFT) x2=(right) y1=(cap) y2=(cap) stroke="#b3001b" stroke-width="3"
+                stroke-dasharray="8 5" {}
             line x1=(LEFT) x2=(right) y1=(base) y2=(base) stroke="currentColor" stroke-width="1" {}
             text class="t" x="8" y=(base.saturating_add(4)) { "$0" }
             @for (hour, offset) in [("00:00", 0), ("06:00", 1), ("12:00", 2), ("18:00", 3), ("24:00", 4)] {
-                text class="t" text-anchor="middle" x=(LEFT.saturating_add(WIDE * offset / 4)) y=(base.saturating_add(20)) { (hour) }
+                text class="t" text-anchor="middle" x=(LEFT.saturating_add(WIDE * offset / 4))
+                    y=(base.saturating_add(20)) { (hour) }
             }
             line x1=(x) x2=(x) y1=(base) y2=(y) stroke="#0a73b7" stroke-width="3" {}
             @if spend.tripped {
                 rect x=(x.saturating_sub(6)) y=(y.saturating_sub(6)) width="12" height="12" fill="#0a73b7" {}
             } @else { circle cx=(x) cy=(y) r="6" fill="#0a73b7" {} }
-            text class="h" y=(y.saturating_add(4)) x=(if late { x.saturating_sub(12) } else { x.saturating_add(12) })
+            text class="h" y=(y.saturating_add(4)) x=(if late { x.saturating_sub(12) } else {
+                x.saturating_add(12) })
                 text-anchor=(if late { "end" } else { "start" }) { (spend.spent) " now" }
         }
     }
@@ -106,7 +109,8 @@ fn group(tool: &ToolDays, most: i64) -> Markup {
         })
         .collect();
     html! {
-        svg class="c" viewBox="0 0 170 150" role="img" aria-label={ (kit::line(&tool.name)) ". " (told.join(". ")) } {
+        svg class="c" viewBox="0 0 170 150" role="img" aria-label={ (kit::line(&tool.name)) ". "
+            (told.join(". ")) } {
             text class="h" x="4" y="12" { (kit::short(&tool.name, 24)) }
             line x1="0" x2="170" y1="116" y2="116" stroke="currentColor" stroke-width="1" {}
             @for (n, day) in tool.days.iter().take(5).enumerate() {
@@ -124,9 +128,11 @@ fn bars(day: &ToolDay, x: i64, most: i64) -> Markup {
         let tall = high(n);
         html! {
             @if n > 0 {
-                rect x=(x) y=(116_i64.saturating_sub(tall)) width=(wide) height=(tall) fill=(fill) stroke="#0a73b7"
+                rect x=(x) y=(116_i64.saturating_sub(tall)) width=(wide) height=(tall) fill=(fill)
+                    stroke="#0a73b7"
                     stroke-width="2" {}
-                text x=(x.saturating_add(wide / 2)) y=(111_i64.saturating_sub(tall)) text-anchor="middle" { (n) }
+                text x=(x.saturating_add(wide / 2)) y=(111_i64.saturating_sub(tall)) text-anchor="middle" {
+                    (n) }
             }
         }
     };
@@ -146,9 +152,11 @@ pub(crate) fn tools_table(tools: &[ToolDays]) -> Markup {
     html! {
         details { summary { "Show as table" }
             table {
-                thead { tr { th { "Tool" } th { "Day" } th class="num" { "Would have" } th class="num" { "Did" } th class="num" { "Surprising" } } }
+                thead { tr { th { "Tool" } th { "Day" } th class="num" { "Would have" } th class="num" { "Did"
+                    } th class="num" { "Surprising" } } }
                 tbody { @for tool in tools { @for day in &tool.days { tr {
-                    td { (kit::line(&tool.name)) } td { (kit::line(&day.long)) } td class="num" { (day.would_have) }
+                    td { (kit::line(&tool.name)) } td { (kit::line(&day.long)) } td class="num" {
+                        (day.would_have) }
                     td class="num" { (day.did) } td class="num" { (day.surprising) }
                 } } } }
             }

@@ -6,8 +6,8 @@ use crate::view::RowView;
 use maud::{Markup, html};
 use web::Response;
 
-/// Characters of a mail that fit on a page.
-const BODY_CHARS_MAX: usize = 12_000;
+/// How much of a mail fits on a page: more than the tool lets the agent write.
+const BODY_MAX: usize = 12_000;
 
 /// A draft, taken out of its row.
 pub(crate) struct Draft<'a> {
@@ -74,26 +74,26 @@ fn list(frame: &Frame, rows: &[RowView], open: Option<i64>) -> Markup {
     html! {
         table {
             thead { tr { th { "For" } th { "Subject" } th class="num" { "Waits" } } }
-            tbody { @for row in rows.iter().take(60) {
+            tbody { @for row in rows.iter().take(40) {
                 @let draft = Draft::of(row);
                 tr {
-                    td { @if Some(row.seq) == open { b { (kit::short(draft.who(), 60)) } } @else { (kit::short(draft.who(), 60)) }
+                    td { @if Some(row.seq) == open { b { (kit::short(draft.who(), 60)) } } @else {
+                        (kit::short(draft.who(), 60)) }
                         @if let Some(customer) = &row.customer { br; (kit::short(customer, 60)) } }
                     td { a href={ "/drafts/" (row.seq) } { (kit::short(&draft.subject, 100)) } }
                     td class="num" { (days::waited(row.at, frame.now)) }
                 }
             } }
         }
-        @if rows.len() > 60 { p { "Showing 60 of " (rows.len()) "." } }
+        @if rows.len() > 40 { p { "Showing 40 of " (rows.len()) "." } }
     }
 }
 
 fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
     let row = draft.row;
-    let body: String = draft.body.chars().take(BODY_CHARS_MAX).collect();
     html! {
         section class="box" aria-label="The draft" {
-            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::line(error)) } } }
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
             p { b { "To " } (kit::short(&draft.name, 80)) " " (kit::short(&draft.email, 254)) " "
                 // The tool refuses a recipient that is not a contact of the deal.
                 @if row.warnings.iter().any(|warning| warning.contains("recipient")) {
@@ -101,7 +101,7 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
                 } @else { span class="b" { "contact on " (kit::short(&row.target, 40)) ": yes" } }
             }
             p { b { "Subject " } (kit::short(&draft.subject, 250)) }
-            div class="txt" tabindex="0" { (kit::lines(&body)) }
+            div class="txt" tabindex="0" { (kit::lines(&draft.body, BODY_MAX)) }
             @for warning in &row.warnings { p class="note" { "⚠ " (kit::short(warning, 200)) } }
             p class="sub" {
                 @if let Some(because) = &row.because { "Because: " (kit::quoted(because, 300)) " " }
@@ -110,7 +110,8 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
                 "."
             }
             div class="acts" {
-                @if let Some(url) = &view.deal_url { a class="bt do" href=(url) rel="noreferrer" { "Open in HubSpot to send" } }
+                @if let Some(url) = &view.deal_url { a class="bt do" href=(url) rel="noreferrer" {
+                    "Open in HubSpot to send" } }
                 a class="bt" href={ "/drafts/" (row.seq) ".txt" } { "Copy text" }
                 (kit::form(frame, &format!("/drafts/{}/sent", row.seq), html! { button { "I sent it" } }))
             }
@@ -118,7 +119,8 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
                 details open[view.error.is_some()] { summary { "Throw away…" }
                     (kit::form(frame, &format!("/drafts/{}/discard", row.seq), html! {
                         label for="why" { "Why? (10 characters or more)" }
-                        input id="why" name="why" required minlength="10" maxlength="300" value=(kit::line(&view.why));
+                        input id="why" name="why" required minlength="10" maxlength="300"
+                            value=(kit::short(&view.why, 300));
                         div class="acts" { button { "Throw away" } }
                     }))
                 }

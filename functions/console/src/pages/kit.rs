@@ -10,20 +10,32 @@ pub(crate) fn line(text: &str) -> String {
     visible_line(text)
 }
 
-/// The same, at most `max` characters.
+/// The same, at most `max` characters, and no more bytes on the page than a quarter above that.
 pub(crate) fn short(text: &str, max: usize) -> String {
-    let shown = visible_line(text);
-    if shown.chars().count() <= max {
-        return shown;
-    }
-    let mut cut: String = shown.chars().take(max.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
+    clip(&visible_line(text), max)
 }
 
-/// A text from outside with its line breaks.
-pub(crate) fn lines(text: &str) -> String {
-    visible(text)
+/// A text from outside with its line breaks, cut as [`short`] cuts.
+pub(crate) fn lines(text: &str, max: usize) -> String {
+    clip(&visible(text), max)
+}
+
+/// Counted as the page will hold it: a quote takes six bytes there.
+fn clip(shown: &str, max: usize) -> String {
+    let mut left = max.saturating_add(max / 4);
+    for (n, (at, c)) in shown.char_indices().enumerate() {
+        let bytes = match c {
+            '"' => 6,
+            '&' => 5,
+            '<' | '>' => 4,
+            other => other.len_utf8(),
+        };
+        if n >= max || bytes > left {
+            return format!("{}…", shown.get(..at).unwrap_or_default());
+        }
+        left = left.saturating_sub(bytes);
+    }
+    shown.to_owned()
 }
 
 /// The form token.
@@ -48,12 +60,12 @@ pub(crate) fn quoted(text: &str, max: usize) -> Markup {
 /// What was, or would be, done: the old struck, the new bold.
 pub(crate) fn what(what: &What) -> Markup {
     html! {
-        b { (short(&what.words, 240)) }
+        b { (short(&what.words, 120)) }
         @match (&what.before, &what.after) {
             (Some(before), Some(after)) => {
-                " " s { (short(before, 80)) } " → " b { (short(after, 80)) }
+                " " s { (short(before, 60)) } " → " b { (short(after, 60)) }
             }
-            (None, Some(after)) => { " → " b { (short(after, 80)) } }
+            (None, Some(after)) => { " → " b { (short(after, 60)) } }
             (_, None) => {}
         }
     }
@@ -63,9 +75,9 @@ pub(crate) fn what(what: &What) -> Markup {
 pub(crate) fn change(what_was: &What) -> Markup {
     html! {
         @if what_was.after.is_some() || what_was.before.is_some() {
-            s { (short(what_was.before.as_deref().unwrap_or("–"), 80)) } " → "
-            b { (short(what_was.after.as_deref().unwrap_or("–"), 80)) }
-        } @else { (short(&what_was.words, 160)) }
+            s { (short(what_was.before.as_deref().unwrap_or("–"), 60)) } " → "
+            b { (short(what_was.after.as_deref().unwrap_or("–"), 60)) }
+        } @else { (short(&what_was.words, 120)) }
     }
 }
 
@@ -111,5 +123,5 @@ pub(crate) fn plural(n: u64, one: &str, many: &str) -> String {
 
 /// One option of a select.
 pub(crate) fn option(value: &str, text: &str, chosen: &str) -> Markup {
-    html! { option value=(value) selected[value == chosen] { (line(text)) } }
+    html! { option value=(value) selected[value == chosen] { (short(text, 60)) } }
 }

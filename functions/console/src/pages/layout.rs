@@ -12,7 +12,7 @@ pub(crate) fn page(frame: &Frame, menu: Menu, title: &str, main: Markup) -> Resp
 /// The same with another status.
 pub(crate) fn with_status(frame: &Frame, menu: Menu, title: &str, main: Markup, status: u16) -> Response {
     let strip = frame.panel();
-    let title = format!("{}: {} – {}", strip.word, kit::short(title, 80), kit::line(&frame.company));
+    let title = format!("{}: {} – {}", strip.word, kit::short(title, 80), kit::short(&frame.company, 80));
     let body = html! {
         header {
             @if strip.state.offers_halt() { (halt(frame)) }
@@ -65,7 +65,8 @@ fn menu_of(frame: &Frame, current: Menu) -> Markup {
 fn unknown_viewer() -> Markup {
     html! {
         p class="note" {
-            b { "Your role cannot be read now." } " You can look and press HALT; changes wait until it can be."
+            b { "Your role cannot be read now." }
+                " You can look and press HALT; changes wait until it can be."
         }
     }
 }
@@ -73,7 +74,8 @@ fn unknown_viewer() -> Markup {
 fn log_away(away: LogAway) -> Markup {
     html! {
         p class="note" {
-            b { "The log cannot be read now." } " The agent keeps halting, limits and dry-run; audit rows wait in the \
+            b { "The log cannot be read now." }
+                " The agent keeps halting, limits and dry-run; audit rows wait in the \
             outbox"
             @match away.waiting {
                 Some(n) if n >= 100 => " (100 or more).",
@@ -88,9 +90,10 @@ fn footer(frame: &Frame) -> Markup {
     html! {
         footer {
             p {
-                (kit::line(&frame.company)) ". Signed in as " (kit::short(&frame.viewer.name, 60)) ", "
+                (kit::short(&frame.company, 80)) ". Signed in as " (kit::short(&frame.viewer.name, 60)) ", "
                 @if frame.viewer.may_change { "ops." } @else { "reader: you can look and press HALT." }
-                @if !frame.request_id.is_empty() { " Request " code { (kit::short(&frame.request_id, 60)) } "." }
+                @if !frame.request_id.is_empty() { " Request " code { (kit::short(&frame.request_id, 60)) }
+                    "." }
             }
             form method="post" action="/sign-out" { (kit::token(frame)) button class="l" { "Sign out" } }
         }

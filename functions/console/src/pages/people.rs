@@ -12,13 +12,16 @@ use web::Response;
 pub(crate) fn page(frame: &Frame, people: Option<&People>) -> Response {
     let main = html! {
         h1 { "People and keys" }
-        p class="sub" { "Who can halt, and who can resume. A key is a link on a phone: it sees and halts. The PIN does the rest." }
+        p class="sub" {
+            "Who can halt, and who can resume. A key is a link on a phone: it sees and halts. The PIN does \
+                the rest." }
         @match people {
             Some(people) => {
                 @for (id, person) in &people.people { (one(frame, people, id, person)) }
                 p class="sub" { "To add a person or a phone, run " code { "holdfast invite" } "." }
             }
-            None => p class="note" { "People and keys cannot be read now. HALT works; nothing can be changed." },
+            None => p class="note" { "People and keys cannot be read now. HALT works; nothing can be changed."
+                },
         }
     };
     layout::page(frame, Menu::People, "People and keys", main)
@@ -36,7 +39,8 @@ fn one(frame: &Frame, people: &People, id: &PersonId, person: &Person) -> Markup
                 code { (kit::line(id.as_str())) } ", " (role) ". PIN "
                 @if person.pin_hash.is_some() { "set" } @else { "not set" }
                 @if person.pin_wrong_total >= web::PIN_WRONG_BEFORE_RESET {
-                    ", " b { "blocked after too many wrong ones: set a new one with " code { "holdfast invite" } }
+                    ", " b { "blocked after too many wrong ones: set a new one with " code { "holdfast invite"
+                        } }
                 }
                 "."
                 @if let Some(at) = person.revoked_ms { " " b { "Removed " (frame.stamp(moment(at))) "." } }
@@ -56,7 +60,8 @@ fn key_row(frame: &Frame, people: &People, id: &PersonId, key_id: &str, key: &Pe
         tr {
             td { code { (kit::short(key_id, 9)) } }
             td { (kit::short(&key.kind, 40)) }
-            td { (frame.stamp(moment(key.added_ms))) ", " (kit::short(&view::actor_of(&key.added_by, Some(people)), 60)) }
+            td { (frame.stamp(moment(key.added_ms))) ", " (kit::short(&view::actor_of(&key.added_by,
+                Some(people)), 60)) }
             td {
                 @match key.revoked_ms {
                     Some(at) => { "Revoked " (frame.stamp(moment(at))) }

@@ -42,10 +42,12 @@ pub(crate) fn page(frame: &Frame, view: &Pipeline) -> Response {
     let main = html! {
         h1 { "Pipeline stages" }
         p class="sub" {
-            "The stages the agent may move a deal to. You own this list. A change works within 60 seconds, without a deploy."
+            "The stages the agent may move a deal to. You own this list. A change works within 60 seconds, \
+                without a deploy."
         }
         (notes(frame, view))
-        @if view.rows.is_empty() { p { "No stages are known yet. Until you allow some, the agent can move no deal." } }
+        @if view.rows.is_empty() { p {
+            "No stages are known yet. Until you allow some, the agent can move no deal." } }
         @else { (list(frame, view)) }
     };
     layout::page(frame, Menu::Pipeline, "Pipeline stages", main)
@@ -63,12 +65,14 @@ fn notes(frame: &Frame, view: &Pipeline) -> Markup {
             }
         }
         @if view.hubspot_away {
-            p class="note" { b { "HubSpot does not answer; names are missing." } " You can disallow stages, not allow new ones." }
+            p class="note" { b { "HubSpot does not answer; names are missing." }
+                " You can disallow stages, not allow new ones." }
         }
         @for ask in &view.asks {
             div class="note" {
                 b { "“" (kit::short(label_of(view, &ask.stage_id), 60)) "” is not in your list." }
-                " The agent asked for it " (kit::plural(ask.times, "time", "times")) " in a week and was refused. "
+                " The agent asked for it " (kit::plural(ask.times, "time", "times"))
+                    " in a week and was refused. "
                 @if can_save(view) && known(view, &ask.stage_id) {
                     (kit::form(frame, "/pipeline/check", html! {
                         (current(view))
@@ -98,7 +102,8 @@ fn can_save(view: &Pipeline) -> bool {
 fn current(view: &Pipeline) -> Markup {
     html! {
         input type="hidden" name="version" value=(view.version);
-        @for row in view.rows.iter().filter(|row| row.allowed) { input type="hidden" name="may" value=(row.id); }
+        @for row in view.rows.iter().filter(|row| row.allowed) { input type="hidden" name="may"
+            value=(row.id); }
     }
 }
 
@@ -118,7 +123,8 @@ fn list(frame: &Frame, view: &Pipeline) -> Markup {
                 td { (may(row, change)) }
             } } }
         }
-        @if let Some((at, who)) = &view.changed { p class="sub" { "Last change " (frame.stamp(*at)) ", " (kit::short(who, 60)) "." } }
+        @if let Some((at, who)) = &view.changed { p class="sub" { "Last change " (frame.stamp(*at)) ", "
+            (kit::short(who, 60)) "." } }
     };
     if !change {
         return table;
@@ -141,7 +147,8 @@ fn may(row: &StageRow, change: bool) -> Markup {
     let settable = row.allowed || row.exists == Some(true);
     html! {
         @if change && settable {
-            select name={ "s:" (row.id) } aria-label={ "May the agent move deals to " (kit::line(&row.label)) "?" } {
+            select name={ "s:" (row.id) } aria-label={ "May the agent move deals to " (kit::short(&row.label, 60))
+                "?" } {
                 option value="yes" selected[row.allowed] { "Yes" }
                 option value="no" selected[!row.allowed] { "No, a person does this" }
             }
@@ -174,7 +181,7 @@ pub(crate) fn difference(frame: &Frame, view: &Difference, status: u16) -> Respo
         div class="col" {
             a href="/pipeline" { "Pipeline stages" }
             h1 { "What changes" }
-            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::line(error)) } } }
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
             @for row in &view.added { p { span class="b on" { "+ allow" } " " (stage(row)) } }
             @for row in &view.removed { p { span class="b" { "− disallow" } " " (stage(row)) } }
             p class="sub" {
@@ -192,7 +199,8 @@ pub(crate) fn difference(frame: &Frame, view: &Difference, status: u16) -> Respo
 }
 
 fn stage(row: &StageRow) -> Markup {
-    html! { b { (kit::short(&row.label, 80)) } " " code { (kit::short(&row.id, 80)) } @if row.closed { " (closed in HubSpot)" } }
+    html! { b { (kit::short(&row.label, 80)) } " " code { (kit::short(&row.id, 80)) } @if row.closed {
+    " (closed in HubSpot)" } }
 }
 
 fn confirm(frame: &Frame, view: &Difference) -> Markup {
@@ -205,7 +213,8 @@ fn confirm(frame: &Frame, view: &Difference) -> Markup {
                 @if view.needs_pin() {
                     p class="note" { "A stage that closes a deal is newly allowed. That asks for your PIN." }
                     label for="pin" { "Your PIN" }
-                    input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password"
+                    input id="pin" name="pin" type="password" inputmode="numeric"
+                        autocomplete="current-password"
                         required maxlength="12";
                 }
                 div class="acts" {

@@ -1,4 +1,5 @@
-//! A page for what did not work: what happened, what it means for the agent, what to do. Must never show internals.
+//! A page for what did not work: what happened, what it means for the agent, what to do. Must never show
+//! internals.
 use super::layout;
 use crate::frame::{Frame, Menu};
 use maud::html;

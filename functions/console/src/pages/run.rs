@@ -37,6 +37,9 @@ pub(crate) struct RunPage {
     pub(crate) deal_url: Option<String>,
 }
 
+/// The most lines on a page; the raw rows have all of them.
+const STEPS_MAX: usize = 60;
+
 /// The page.
 pub(crate) fn page(frame: &Frame, view: &RunPage) -> Response {
     let title = format!("Run {}", view.run_id);
@@ -44,14 +47,17 @@ pub(crate) fn page(frame: &Frame, view: &RunPage) -> Response {
         a href="/audit" { "Audit" }
         h1 { (kit::line(&title)) }
         p class="sub" { (summary(view)) }
-        @if view.log_missing { p class="note" { "The log cannot be read now; this is what the tables hold." } }
+        @if view.log_missing { p class="note" { "The log cannot be read now; this is what the tables hold." }
+            }
         table class="r" {
             thead { tr { th { "Time" } th { "Part" } th { "What happened" } th { "Result" } } }
-            tbody { @for step in &view.steps { (one(frame, step)) } }
+            tbody { @for step in view.steps.iter().take(STEPS_MAX) { (one(frame, step)) } }
         }
+        @if view.steps.len() > STEPS_MAX { p { "Showing " (STEPS_MAX) " of " (view.steps.len()) " lines." } }
         @if view.steps.is_empty() { p { "Nothing is kept of this run." } }
         p { a href={ "/runs/" (web::encode_component(&view.run_id)) ".json" } { "Raw rows (JSON)" }
-            @if let Some(url) = &view.deal_url { " · " a href=(url) rel="noreferrer" { "Open the deal in HubSpot" } } }
+            @if let Some(url) = &view.deal_url { " · " a href=(url) rel="noreferrer" {
+                "Open the deal in HubSpot" } } }
     };
     layout::page(frame, Menu::Audit, &title, main)
 }
@@ -81,7 +87,7 @@ fn one(frame: &Frame, step: &Step) -> Markup {
             td class="nb" { @if let Some(at) = step.at { (frame.stamp(at)) } }
             td { b { (kit::short(&step.part, 40)) } }
             td {
-                (kit::short(&step.text, 500))
+                (kit::short(&step.text, 360))
                 @if let Some(hash) = &step.prompt_hash {
                     " " a href={ "/prompts/" (web::encode_component(hash)) } { "exact prompt" }
                 }

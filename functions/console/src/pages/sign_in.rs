@@ -12,7 +12,8 @@ pub(crate) fn page(install: &Install, token: &str, error: Option<&str>, status: 
         @if let Some(error) = error { p class="note" role="alert" { (error) } }
         form method="post" action={ "/s/" (web::encode_component(token)) } {
             label for="pin" { "Your PIN (6 digits)" }
-            input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password" required
+            input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password"
+                required
                 maxlength="12";
             div class="acts" { button class="do" { "Sign in" } }
         }

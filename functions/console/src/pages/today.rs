@@ -1,4 +1,5 @@
-//! Today: is it running, what needs me, what did it do, what did it cost. Must never hold anything that changes something.
+//! Today: is it running, what needs me, what did it do, what did it cost. Must never hold anything that
+//! changes something.
 use super::chart::{self, Spend, ToolDays};
 use super::{kit, layout};
 use crate::frame::{Frame, Menu};
@@ -41,13 +42,18 @@ pub(crate) fn page(frame: &Frame, view: &Today) -> Response {
     let main = html! {
         h1 { (title) }
         p class="sub" {
-            @if let Some(calls) = view.calls { (kit::plural(calls.unsigned_abs(), "tool call", "tool calls")) " today. " }
+            @if let Some(calls) = view.calls { (kit::plural(calls.unsigned_abs(), "tool call", "tool calls"))
+                " today. " }
             (kit::plural(count(view.writing), "tool writes", "tools write")) ", "
-            (kit::plural(count(view.dry), "tool only says what it would have done", "tools only say what they would have done"))
+            (kit::plural(count(view.dry), "tool only says what it would have done",
+                "tools only say what they would have done"))
             "."
         }
         @if view.resume && frame.viewer.may_change {
-            p class="note" { "The agent is halted. Nothing starts until a person resumes it. " a href="/resume" { "Resume…" } }
+            p class="note" {
+                "The agent is halted. Nothing starts until a person resumes it. "
+                a href="/resume" { "Resume…" }
+            }
         } @else if view.all_dry {
             p class="note" {
                 b { "Everything is in dry-run." } " Press HALT once now, then resume: you will know it works."
@@ -83,7 +89,9 @@ fn needs(needs: &[Need]) -> Markup {
     html! {
         @if needs.is_empty() { p { "Nothing needs you now." } } @else {
             ul class="needs" { @for need in needs { li {
-                b { (need.count) } span { (kit::short(&need.text, 200)) } a href=(need.link) { (need.link_text) }
+                b { (need.count) }
+                span { (kit::short(&need.text, 200)) }
+                a href=(need.link) { (need.link_text) }
             } } }
         }
     }

@@ -1,4 +1,5 @@
-//! Turning on writes for one tool: is it ready? Must never block her decision, nor take it without tick, reason and PIN.
+//! Turning on writes for one tool: is it ready? Must never block her decision, nor take it without tick,
+//! reason and PIN.
 use super::{kit, layout, tools};
 use crate::frame::{Frame, Menu};
 use maud::{Markup, html};
@@ -43,12 +44,15 @@ pub(crate) fn page(frame: &Frame, view: &ToolWrites, status: u16) -> Response {
         div class="col" {
             a href="/tools" { "Tools" }
             h1 { (kit::line(&title)) }
-            p class="sub" { "From the next run on, the agent really " (verb(&view.name)) ". Every other tool stays as it is." }
+            p class="sub" { "From the next run on, the agent really " (verb(&view.name))
+                ". Every other tool stays as it is." }
             @match &view.days {
                 Some(days) => { (table(days)) (warning(&view.name, days)) }
-                None => p class="note" { "The log cannot be read now: there is no count of surprises to decide by." },
+                None => p class="note" {
+                    "The log cannot be read now: there is no count of surprises to decide by." },
             }
-            @if let Some(error) = &view.typed.error { p class="note" role="alert" { b { (kit::line(error)) } } }
+            @if let Some(error) = &view.typed.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
+                }
             @if frame.viewer.may_change { (form(frame, view, &action)) }
             p class="sub" { "Your name and the reason go into the audit log." }
         }
@@ -69,12 +73,14 @@ fn table(days: &[Day]) -> Markup {
     html! {
         table {
             thead { tr {
-                th { "Day" } th class="num" { "Would have" } th class="num" { "Judged" } th class="num" { "Surprising" }
+                th { "Day" } th class="num" { "Would have" } th class="num" { "Judged" } th class="num" {
+                    "Surprising" }
                 th { "What you wrote" }
             } }
             tbody { @for day in days { tr {
                 td { (kit::line(&day.name)) }
-                td class="num" { (day.would_have) } td class="num" { (day.judged) } td class="num" { (day.surprising) }
+                td class="num" { (day.would_have) } td class="num" { (day.judged) } td class="num" {
+                    (day.surprising) }
                 td { @for note in &day.notes { div { (kit::quoted(note, 160)) } } }
             } } }
         }
@@ -103,7 +109,8 @@ fn warning(name: &str, days: &[Day]) -> Markup {
 fn knows(view: &ToolWrites) -> String {
     match (view.name.as_str(), view.stages_allowed) {
         ("set_stage", Some(n)) => format!(
-            "it moves deals to the {} I allow. I can set a stage back; workflows that HubSpot starts on a stage \
+            "it moves deals to the {} I allow. I can set a stage back; workflows that HubSpot starts on a \
+                stage \
              change I cannot.",
             kit::plural(u64::try_from(n).unwrap_or(u64::MAX), "stage", "stages")
         ),
@@ -124,7 +131,8 @@ fn form(frame: &Frame, view: &ToolWrites, action: &str) -> Markup {
                 b { "I know what it changes: " } (knows(view))
             }
             label for="why" { "Why is it ready? (10 characters or more)" }
-            textarea id="why" name="why" required minlength="10" maxlength="300" { (kit::lines(&view.typed.why)) }
+            textarea id="why" name="why" required minlength="10" maxlength="300" {
+                (kit::lines(&view.typed.why, 400)) }
             @if let Some(other) = &view.recent {
                 p class="note" {
                     b { (kit::line(&tools::title(other))) } " was turned on less than 24 hours ago. "
@@ -132,11 +140,12 @@ fn form(frame: &Frame, view: &ToolWrites, action: &str) -> Markup {
                 }
                 label for="over" { "Why not wait 24 hours? (10 characters or more)" }
                 textarea id="over" name="over" required minlength="10" maxlength="150" {
-                    (kit::lines(&view.typed.overrides))
+                    (kit::lines(&view.typed.overrides, 400))
                 }
             }
             label for="pin" { "Your PIN" }
-            input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password" required
+            input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password"
+                required
                 maxlength="12";
             div class="acts" {
                 button class="do" { "Turn on writes for " (kit::line(&view.name)) }

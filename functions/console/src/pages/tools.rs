@@ -45,7 +45,7 @@ fn undone(info: &ToolInfo) -> &'static str {
     match (info.name.as_str(), info.tier) {
         ("append_note", _) => "Yes: a person can remove the note",
         ("set_stage", _) => "Partly: the stage can be set back, workflows it started cannot",
-        ("schedule_follow_up", _) => "Partly: the task can be deleted, the owner was told",
+        ("schedule_follow_up", _) => "Yes: a person can delete the task; the owner was told",
         (_, Tier::Read) => "Changes nothing",
         (_, Tier::Ask) => "Posts a question in Slack",
         (_, Tier::Reversible) => "Yes",
@@ -58,16 +58,19 @@ fn undone(info: &ToolInfo) -> &'static str {
 pub(crate) fn page(frame: &Frame, view: &Tools) -> Response {
     let main = html! {
         h1 { "Tools" }
-        p class="sub" { "Everything the agent can do. There is nothing else: no delete, no merge, no sending." }
+        p class="sub" { "Everything the agent can do. There is nothing else: no delete, no merge, no sending."
+            }
         table class="r" {
             thead { tr {
                 th { "Tool" } th { "Can it be undone?" } th { "Mode" } th { "Since" }
-                th class="num" { "Would have / did, 5 days" } th class="num" { "Surprising, last 50" } th { "Change" }
+                th class="num" { "Would have / did, 5 days" } th class="num" { "Surprising, last 50" } th {
+                    "Change" }
             } }
             tbody { @for row in &view.rows { (one(frame, row)) } }
         }
         p class="sub" {
-            "Back to dry-run works at once, in one click. Turning on writes is one tool at a time, with a reason and \
+            "Back to dry-run works at once, in one click. Turning on writes is one tool at a time, with a \
+                reason and \
             your PIN; tools that can only partly be undone at least 24 hours apart."
         }
         h2 { "Changes" }
@@ -135,7 +138,8 @@ fn change(frame: &Frame, row: &ToolRow) -> Markup {
             kit::form(frame, &format!("/tools/{name}/dry"), html! { button { "Back to dry-run" } })
         }
         (Tier::Reversible | Tier::SemiReversible, Some(Mode::DryRun)) => html! {
-            @if frame.viewer.may_change { a class="bt" href={ "/tools/" (name) "/writes" } { "Turn on writes…" } }
+            @if frame.viewer.may_change { a class="bt" href={ "/tools/" (name) "/writes" } { "Turn on writes…"
+                } }
         },
     }
 }
@@ -146,7 +150,8 @@ fn flip(frame: &Frame, row: &RowView) -> Markup {
         tr {
             td class="nb" { (frame.stamp(row.at)) }
             td {
-                (kit::short(&row.actor, 60)) @if live { " turned on writes for " } @else { " put back in dry-run: " }
+                (kit::short(&row.actor, 60)) @if live { " turned on writes for " } @else {
+                    " put back in dry-run: " }
                 b { (kit::short(row.target.strip_prefix("tool ").unwrap_or(&row.target), 60)) }
                 @if let Some(because) = &row.because { ": " (kit::quoted(because, 300)) }
             }

@@ -1,4 +1,5 @@
-//! What waits for a person: events that met a halt, and writes nobody answered. Must never start a run that was halted.
+//! What waits for a person: events that met a halt, and writes nobody answered. Must never start a run that
+//! was halted.
 use super::{kit, layout};
 use crate::days;
 use crate::frame::{Frame, Menu};
@@ -38,14 +39,14 @@ pub(crate) struct Waiting {
 }
 
 /// The most events on one page.
-const ROWS_MAX: usize = 60;
+const ROWS_MAX: usize = 30;
 
 /// The page.
 pub(crate) fn page(frame: &Frame, view: &Waiting, status: u16) -> Response {
     let main = html! {
         h1 { "Waiting" }
         p class="sub" { "Events that met a halt before they began, and writes that HubSpot never answered." }
-        @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::line(error)) } } }
+        @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
         h2 { "Events" }
         @match &view.held {
             Some(rows) if rows.is_empty() => p { "No event waits." },
@@ -55,7 +56,7 @@ pub(crate) fn page(frame: &Frame, view: &Waiting, status: u16) -> Response {
         h2 { "Writes without an answer" }
         @match &view.checks {
             Some(rows) if rows.is_empty() => p { "No write needs you." },
-            Some(rows) => @for row in rows.iter().take(ROWS_MAX) { (check(frame, view, row)) },
+            Some(rows) => @for row in rows.iter().take(10) { (check(frame, view, row)) },
             None => p class="note" { "The tables cannot be read now." },
         }
     };
@@ -64,9 +65,11 @@ pub(crate) fn page(frame: &Frame, view: &Waiting, status: u16) -> Response {
 
 fn held(frame: &Frame, view: &Waiting, rows: &[HeldRow]) -> Markup {
     html! {
-        @if view.halted { p class="note" { "The agent is halted: resume it first, then start them. Discarding works now." } }
+        @if view.halted { p class="note" {
+            "The agent is halted: resume it first, then start them. Discarding works now." } }
         table class="r" {
-            thead { tr { th { "Event" } th { "Deal, customer" } th class="num" { "Waits" } th { "Run" } th { "Change" } } }
+            thead { tr { th { "Event" } th { "Deal, customer" } th class="num" { "Waits" } th { "Run" } th {
+                "Change" } } }
             tbody { @for row in rows.iter().take(ROWS_MAX) { tr {
                 td { (kit::short(&row.event, 100)) }
                 td { (kit::short(row.deal.as_deref().unwrap_or("not read yet"), 80))
@@ -121,7 +124,8 @@ fn check(frame: &Frame, view: &Waiting, row: &CheckRow) -> Markup {
             p { b { (kit::short(&row.what, 160)) } ", " (kit::short(&row.target, 60)) ". "
                 @if let Some(sent) = row.sent { "Sent " (frame.stamp(sent)) "; " }
                 "HubSpot never answered, and reading it back did not settle it." }
-            p { "If it arrived, HubSpot shows " (kit::quoted(row.after.as_deref().unwrap_or("the new note or task"), 120))
+            p { "If it arrived, HubSpot shows "
+                (kit::quoted(row.after.as_deref().unwrap_or("the new note or task"), 120))
                 "; if not, " (kit::quoted(row.before.as_deref().unwrap_or("nothing new"), 120)) ". "
                 (kit::run_link(&row.run_id)) }
             (kit::form(frame, "/waiting/checked", html! {
@@ -134,7 +138,7 @@ fn check(frame: &Frame, view: &Waiting, row: &CheckRow) -> Markup {
                     option value="absent" { "It is not there" }
                 }
                 label for=(id) { "How did you check? (10 characters or more)" }
-                input id=(id) name="why" required minlength="10" maxlength="300" value=(kit::line(typed));
+                input id=(id) name="why" required minlength="10" maxlength="300" value=(kit::short(typed, 300));
                 div class="acts" { button { "I checked it" } }
             }))
         }

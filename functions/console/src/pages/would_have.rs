@@ -87,7 +87,7 @@ fn filters(frame: &Frame, view: &WouldHave) -> Markup {
                 }
             }
             div { label for="customer" { "Customer or deal number" }
-                input id="customer" name="customer" value=(kit::line(&chosen.customer)) maxlength="128";
+                input id="customer" name="customer" value=(kit::short(&chosen.customer, 300)) maxlength="128";
             }
             div { label for="judged" { "Your judgement" }
                 select id="judged" name="judged" {
@@ -120,7 +120,6 @@ fn empty(frame: &Frame, view: &WouldHave) -> Markup {
 }
 
 fn table(frame: &Frame, view: &WouldHave, rows: &[RowView]) -> Markup {
-    let back = view.filters.address("/would-have", &view.filters.after);
     let open: Vec<&RowView> = rows.iter().filter(|row| row.judgement.is_none()).collect();
     html! {
         table class="r" {
@@ -128,7 +127,7 @@ fn table(frame: &Frame, view: &WouldHave, rows: &[RowView]) -> Markup {
                 th { "Time" } th { "Customer, deal" } th { "Would have" } th { "Because" } th { "Set off by" }
                 th { "Did you expect this?" }
             } }
-            tbody { @for row in rows { (one(frame, row, &back)) } }
+            tbody { @for row in rows { (one(frame, row)) } }
         }
         p {
             "Showing " (rows.len())
@@ -144,14 +143,13 @@ fn table(frame: &Frame, view: &WouldHave, rows: &[RowView]) -> Markup {
             form method="post" action="/would-have/judge" {
                 (kit::token(frame))
                 @for row in &open { input type="hidden" name="seq" value=(row.seq); }
-                input type="hidden" name="back" value=(back);
                 button name="judged" value="expected" { "All " (open.len()) " on this page as expected" }
             }
         }
     }
 }
 
-fn one(frame: &Frame, row: &RowView, back: &str) -> Markup {
+fn one(frame: &Frame, row: &RowView) -> Markup {
     html! {
         tr {
             td class="nb" { (frame.stamp(row.at)) }
@@ -162,22 +160,21 @@ fn one(frame: &Frame, row: &RowView, back: &str) -> Markup {
                     @if let Some(name) = &row.deal_name { " " (kit::short(name, 60)) }
                 }
             }
-            td { (kit::what(&row.what)) @for warning in &row.warnings { " " span class="b w" { "⚠ " (kit::short(warning, 80)) } } }
+            td { (kit::what(&row.what)) @for warning in row.warnings.iter().take(2) { " " span class="b w" { "⚠ "
+                (kit::short(warning, 60)) } } }
             td { @if let Some(because) = &row.because { (kit::quoted(because, 300)) } }
             td {
                 @if let Some(by) = &row.set_off_by { (kit::short(by, 40)) ", " }
-                @if let Some(run) = &row.run_id { a href={ "/runs/" (web::encode_component(run)) } { "read" } }
+                @if let Some(run) = &row.run_id { a href={ "/runs/" (web::encode_component(run)) } { "read" }
+                    }
             }
-            td { (judgement(frame, row, back)) }
+            td { (judgement(frame, row)) }
         }
     }
 }
 
-fn judgement(frame: &Frame, row: &RowView, back: &str) -> Markup {
-    let hidden = html! {
-        input type="hidden" name="seq" value=(row.seq);
-        input type="hidden" name="back" value=(back);
-    };
+fn judgement(frame: &Frame, row: &RowView) -> Markup {
+    let hidden = html! { input type="hidden" name="seq" value=(row.seq); };
     match &row.judgement {
         Some(said) => html! {
             @if said.judged == Judged::Surprising {
@@ -209,7 +206,8 @@ fn judgement(frame: &Frame, row: &RowView, back: &str) -> Markup {
 /// The same rows as a spreadsheet file; no field is ever a formula.
 pub(crate) fn csv(rows: &[RowView], console_url: &str) -> String {
     let mut out = String::from(
-        "\u{feff}time_utc,customer,deal,deal_name,tool,would_have,before,after,because,set_off_by,judgement,note,address\r\n",
+        "\u{feff}time_utc,customer,deal,deal_name,tool,would_have,before,after,because,set_off_by,\
+        judgement,note,address\r\n",
     );
     for row in rows {
         let said = row.judgement.as_ref();

@@ -60,7 +60,7 @@ async fn mails_reads_and_unknown_tools_have_no_switch() {
 }
 
 #[tokio::test]
-async fn two_half_reversible_tools_within_a_day_need_a_reason_of_their_own() {
+async fn a_half_reversible_tool_within_a_day_of_another_needs_a_reason_of_its_own() {
     let rig = rig().await;
     let browser = rig.sign_in("marieke").await;
     let form = format!("know=1&{WHY}&pin={PIN}");

@@ -110,8 +110,12 @@ async fn judging(rig: &Rig, browser: &Browser<'_>) {
         .iter()
         .map(|row| row.seq)
         .collect();
-    let form = |rest: &str| format!("seq={}&back=%2Fwould-have%3Ftool%3Dset_stage&{rest}", seqs[0]);
-    let said = browser.post("/would-have/judge", &form("judged=surprising&note=Jansen+again")).await;
+    let form = |rest: &str| format!("seq={}&{rest}", seqs[0]);
+    let with = format!("t={}&{}", browser.token().await, form("judged=surprising&note=Jansen+again"));
+    let from_view = post("/would-have/judge", &with)
+        .with_header("sec-fetch-site", "same-origin")
+        .with_header("referer", "http://console.example/would-have?tool=set_stage&n=undone");
+    let said = browser.send(from_view).await;
     assert_eq!(said.header("location"), Some("/would-have?tool=set_stage&n=judged"), "{}", text(&said));
     let shown = text(&browser.get("/would-have?judged=surprising").await);
     assert!(

@@ -1,4 +1,5 @@
-//! Values for pages: a busy day, and the same with hostile texts everywhere. Must never be used outside tests.
+//! Values for pages: a busy day, and the same with hostile texts everywhere. Must never be used outside
+//! tests.
 use super::*;
 use crate::frame::{Counts, Frame, Notice, Viewer};
 use crate::load::StageAsk;
@@ -117,9 +118,11 @@ fn draft(words: &dyn Fn(&str) -> String) -> RowView {
     one.verb = "draft_email".into();
     one.before = None;
     one.after = Some(json!({
-        "to": {"contact_id": 5521, "name": words("Pieter Hendriks"), "email": words("p.hendriks@hendriksfood.example")},
+        "to": {"contact_id": 5521, "name": words("Pieter Hendriks"), "email":
+            words("p.hendriks@hendriksfood.example")},
         "subject": words("Your question about pallet returns"),
-        "body": words("Dear Pieter,\n\nThank you for your message. We collect empty pallets every Tuesday.\n\nSanne"),
+        "body": words("Dear Pieter,\n\nThank you for your message. We collect empty pallets every \
+            Tuesday.\n\nSanne"),
     }));
     RowView::of(one, None)
 }
@@ -191,29 +194,77 @@ pub(super) fn pages(may_change: bool, words: &dyn Fn(&str) -> String) -> Vec<(&'
 type Rows<'a> = &'a dyn Fn() -> Vec<RowView>;
 
 fn reading(frame: &Frame, words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> Vec<(&'static str, Response)> {
+    let why = RowView::of(row(7, EntryState::Applied, words), None);
+    let prompt = audit::PromptView::Exact(words("{}").repeat(5_000));
+    vec![
+        ("today", today::page(frame, &today_view(words, rows))),
+        ("would-have", would_have::page(frame, &would_have_view(words, rows))),
+        ("audit", audit::page(frame, &audit_view(words, rows))),
+        ("row", audit::one(frame, &why)),
+        ("prompt", audit::prompt(frame, &"9c".repeat(32), &prompt)),
+        ("run", run::page(frame, &run_view(words))),
+        ("drafts", drafts::page(frame, &drafts_view(words), 200)),
+    ]
+}
+
+fn today_view(words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> today::Today {
     let need = today::Need {
         count: 6,
         text: words("times the agent asked for stage “Contract sent”"),
         link: "/pipeline".into(),
         link_text: "Look at the stage",
     };
-    let filters = would_have::Filters { customer: words(""), ..would_have::Filters::default() };
+    today::Today {
+        date: "Thursday 4 June".into(),
+        calls: Some(31),
+        writing: 1,
+        dry: 2,
+        needs: vec![need.clone(), need],
+        spend: Some(spend()),
+        spend_unread: false,
+        tools: Some(tool_days()),
+        last: Some(rows().into_iter().take(12).collect()),
+        all_dry: false,
+        resume: false,
+    }
+}
+
+fn would_have_view(words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> would_have::WouldHave {
+    would_have::WouldHave {
+        filters: would_have::Filters {
+            customer: words("").chars().take(200).collect(),
+            ..would_have::Filters::default()
+        },
+        days: vec![("2026-06-04".into(), "Thu 4 June".into())],
+        tools: vec!["set_stage".into()],
+        rows: Some(rows()),
+        next: Some(3),
+        total: Some(47),
+        last_event: None,
+    }
+}
+
+fn audit_view(words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> audit::Audit {
     let why = || RowView::of(row(7, EntryState::Applied, words), None);
     let mut on = row(6, EntryState::Applied, words);
     on.actor = "person:marieke".into();
-    let log = audit::Audit {
-        filters: audit::Filters { q: words("4187"), to: "closedlost".into(), ..audit::Filters::default() },
+    let turned_on = Some(RowView::of(on, None));
+    audit::Audit {
+        filters: audit::Filters {
+            q: words("4187").chars().take(200).collect(),
+            to: "closedlost".into(),
+            ..audit::Filters::default()
+        },
         verbs: vec!["set_stage".into(), "halt".into()],
         stages: vec![("closedlost".into(), words("Closed Lost"))],
-        answer: Some(audit::Answer {
-            row: why(),
-            reads: vec![why()],
-            turned_on: Some(RowView::of(on, None)),
-        }),
-        rows: Some(rows()),
+        answer: Some(audit::Answer { row: why(), reads: vec![why()], turned_on }),
+        rows: Some(rows().into_iter().chain(rows()).collect()),
         next: Some(1),
         older: 212,
-    };
+    }
+}
+
+fn run_view(words: &dyn Fn(&str) -> String) -> run::RunPage {
     let step = run::Step {
         at: Some(ago(50)),
         part: words("Model"),
@@ -222,7 +273,7 @@ fn reading(frame: &Frame, words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> Vec
         result: Some("Would have"),
         prompt_hash: Some("9c".repeat(32)),
     };
-    let one_run = run::RunPage {
+    run::RunPage {
         run_id: "r-7f3a".into(),
         status: Some(("done".into(), Some("finished".into()))),
         deal: Some(words("Deal 4187 Pallet pool")),
@@ -230,54 +281,10 @@ fn reading(frame: &Frame, words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> Vec
         usd: UsdNanos::from_cents(8),
         tokens: 21_460,
         calls: 3,
-        steps: vec![step; 12],
+        steps: vec![step; 60],
         log_missing: false,
         deal_url: None,
-    };
-    vec![
-        (
-            "today",
-            today::page(
-                frame,
-                &today::Today {
-                    date: "Thursday 4 June".into(),
-                    calls: Some(31),
-                    writing: 1,
-                    dry: 2,
-                    needs: vec![need.clone(), need],
-                    spend: Some(spend()),
-                    spend_unread: false,
-                    tools: Some(tool_days()),
-                    last: Some(rows().into_iter().take(12).collect()),
-                    all_dry: false,
-                    resume: false,
-                },
-            ),
-        ),
-        (
-            "would-have",
-            would_have::page(
-                frame,
-                &would_have::WouldHave {
-                    filters,
-                    days: vec![("2026-06-04".into(), "Thu 4 June".into())],
-                    tools: vec!["set_stage".into()],
-                    rows: Some(rows()),
-                    next: Some(3),
-                    total: Some(47),
-                    last_event: None,
-                },
-            ),
-        ),
-        ("audit", audit::page(frame, &log)),
-        ("row", audit::one(frame, &why())),
-        (
-            "prompt",
-            audit::prompt(frame, &"9c".repeat(32), &audit::PromptView::Exact(words("{}").repeat(5_000))),
-        ),
-        ("run", run::page(frame, &one_run)),
-        ("drafts", drafts::page(frame, &drafts_view(words), 200)),
-    ]
+    }
 }
 
 fn drafts_view(words: &dyn Fn(&str) -> String) -> drafts::Drafts {
@@ -317,19 +324,46 @@ fn changing(frame: &Frame, words: &dyn Fn(&str) -> String) -> Vec<(&'static str,
         recent: Some("append_note".into()),
         typed: tool_writes::Typed { why: words("It is ready now"), ..tool_writes::Typed::default() },
     };
-    let list = pipeline::Pipeline {
+    vec![
+        (
+            "tools",
+            tools::page(
+                frame,
+                &tools::Tools {
+                    rows: tool_infos().into_iter().map(tool).collect(),
+                    changes: Some(vec![RowView::of(flip, None)]),
+                },
+            ),
+        ),
+        ("tool-writes", tool_writes::page(frame, &writes, 200)),
+        ("pipeline", pipeline::page(frame, &pipeline_view(words))),
+        ("pipeline-difference", pipeline::difference(frame, &difference(words), 200)),
+        ("pipeline-meanwhile", pipeline::changed_meanwhile(frame, &stages(words), &stages(words))),
+        ("budgets", budgets::page(frame, &budgets_view(words), 200)),
+        ("waiting", waiting::page(frame, &waiting_view(words), 200)),
+        ("people", crate::pages::people::page(frame, Some(&people(words)))),
+        ("resume", resume::page(frame, &resume_view(words), 200)),
+        ("problem", crate::pages::problem::page(frame, crate::pages::problem::NO_ROW)),
+    ]
+}
+
+fn pipeline_view(words: &dyn Fn(&str) -> String) -> pipeline::Pipeline {
+    pipeline::Pipeline {
         rows: stages(words),
         version: 3,
         asks: vec![
             StageAsk { stage_id: "contractsent".into(), times: 6 },
-            StageAsk { stage_id: words("x"), times: 1 },
+            StageAsk { stage_id: words("x").chars().take(300).collect(), times: 1 },
         ],
         hubspot_away: false,
         config_away: None,
         in_force: Some(ago(100)),
         changed: Some((ago(4_000), words("Marieke"))),
-    };
-    let caps = budgets::Budgets {
+    }
+}
+
+fn budgets_view(words: &dyn Fn(&str) -> String) -> budgets::Budgets {
+    budgets::Budgets {
         caps: Some(Caps::default()),
         version: 2,
         spend: Some(spend()),
@@ -343,28 +377,7 @@ fn changing(frame: &Frame, words: &dyn Fn(&str) -> String) -> Vec<(&'static str,
             why: words(""),
             error: Some(words("Wrong PIN")),
         },
-    };
-    vec![
-        (
-            "tools",
-            tools::page(
-                frame,
-                &tools::Tools {
-                    rows: tool_infos().into_iter().map(tool).collect(),
-                    changes: Some(vec![RowView::of(flip, None)]),
-                },
-            ),
-        ),
-        ("tool-writes", tool_writes::page(frame, &writes, 200)),
-        ("pipeline", pipeline::page(frame, &list)),
-        ("pipeline-difference", pipeline::difference(frame, &difference(words), 200)),
-        ("pipeline-meanwhile", pipeline::changed_meanwhile(frame, &stages(words), &stages(words))),
-        ("budgets", budgets::page(frame, &caps, 200)),
-        ("waiting", waiting::page(frame, &waiting_view(words), 200)),
-        ("people", crate::pages::people::page(frame, Some(&people(words)))),
-        ("resume", resume::page(frame, &resume_view(words), 200)),
-        ("problem", crate::pages::problem::page(frame, crate::pages::problem::NO_ROW)),
-    ]
+    }
 }
 
 fn difference(words: &dyn Fn(&str) -> String) -> pipeline::Difference {
@@ -427,7 +440,7 @@ fn people(words: &dyn Fn(&str) -> String) -> People {
 
 fn resume_view(words: &dyn Fn(&str) -> String) -> resume::Resume {
     resume::Resume {
-        shown: Some(resume::Shown { epoch: 4, seq: words("seq") }),
+        shown: Some(resume::Shown { epoch: 4, seq: words("seq").chars().take(64).collect() }),
         halted: words("Halted by Joris at 02:14:09."),
         wrote: vec!["append_note".into(), words("other")],
         held: Some(14),
