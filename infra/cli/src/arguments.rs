@@ -1,0 +1,282 @@
+//! What can be typed. Must never take a PIN or a key as an argument: other users of the machine can read those.
+use crate::terminal::Color;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use types::{Actor, CustomerId, DealId, IntentId, PersonId};
+
+/// Halts, resumes and looks after the CRM agent.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, max_term_width = 80)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// One JSON object on one line instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colour on the status words.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub color: Color,
+    /// Who you are, for the audit: the id that `holdfast invite` printed.
+    #[arg(long = "as", value_name = "PERSON", env = "HOLDFAST_PERSON", global = true, value_parser = id::<PersonId>)]
+    pub person: Option<PersonId>,
+}
+
+impl Arguments {
+    /// Who the audit names. What reaches the stores from here was let in by their own credentials, so nobody is checked.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        self.person.clone().map_or_else(|| Actor::System("cli".to_owned()), Actor::Person)
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Set the switches up, halted, and make the first person's halt link.
+    Init(Init),
+    /// Stop the agent.
+    Halt(Halt),
+    /// Let new work start.
+    Resume(Resume),
+    /// Say whether the agent runs, and what waits for a person.
+    Status(LookThrough),
+    /// Add a person or a phone: a link that works once, for 15 minutes.
+    Invite(Invite),
+    /// Take a person's keys back, at once.
+    Revoke(Revoke),
+    /// Say why the agent did something.
+    Why(Why),
+    /// Recompute the audit log and name the first bad row.
+    Verify(Verify),
+    /// Close a write that HubSpot never answered, after you looked.
+    Checked(Checked),
+    /// Check this install, one line per check.
+    Doctor(Doctor),
+}
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Everything.
+    Ops,
+    /// Look, and HALT.
+    Reader,
+}
+
+impl From<RoleName> for interlock::Role {
+    fn from(role: RoleName) -> Self {
+        match role {
+            RoleName::Ops => Self::Ops,
+            RoleName::Reader => Self::Reader,
+        }
+    }
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The first person's name.
+    #[arg(long)]
+    pub name: String,
+    /// What she may do.
+    #[arg(long, value_enum, default_value = "ops")]
+    pub role: RoleName,
+    /// Read her PIN (6 digits) from standard input instead of asking.
+    #[arg(long)]
+    pub pin_stdin: bool,
+}
+
+/// `halt`.
+#[derive(Debug, Args)]
+pub struct Halt {
+    /// Only this customer (company id, or `deal-<id>` for a deal without a company).
+    #[arg(long, value_name = "ID", value_parser = id::<CustomerId>)]
+    pub customer: Option<CustomerId>,
+    /// Why, in your own words (at most 300 bytes are kept).
+    #[arg(long, value_name = "TEXT")]
+    pub because: Option<String>,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Only this customer.
+    #[arg(long, value_name = "ID", value_parser = id::<CustomerId>)]
+    pub customer: Option<CustomerId>,
+    /// Why it is safe (at least 10 characters).
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub because: String,
+    /// Tools that wrote before write again. Without it everything starts in dry-run.
+    #[arg(long, conflicts_with = "customer")]
+    pub as_before: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Let this AWS function do it, where the switch store cannot be reached from here.
+    #[arg(long, value_name = "FUNCTION", env = "HOLDFAST_HALT_FUNCTION")]
+    pub through: Option<String>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct LookThrough {
+    /// Ask this AWS function, where the switch store cannot be reached from here.
+    #[arg(long, value_name = "FUNCTION", env = "HOLDFAST_HALT_FUNCTION")]
+    pub through: Option<String>,
+}
+
+/// `invite`.
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// Whom: a new name, or the name or id of somebody who gets another phone.
+    #[arg(long)]
+    pub name: String,
+    /// What a new person may do.
+    #[arg(long, value_enum, default_value = "reader")]
+    pub role: RoleName,
+    /// Forget her PIN: she chooses a new one with this invitation.
+    #[arg(long)]
+    pub new_pin: bool,
+}
+
+/// `revoke`.
+#[derive(Debug, Args)]
+pub struct Revoke {
+    /// Whose.
+    #[arg(long, value_name = "ID", value_parser = id::<PersonId>)]
+    pub person: PersonId,
+    /// Only the key whose public name begins with this; without it the person and all her keys.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// About what.
+    #[command(subcommand)]
+    pub about: WhyAbout,
+}
+
+/// What `why` can answer.
+#[derive(Debug, Subcommand)]
+pub enum WhyAbout {
+    /// Why a deal was moved.
+    Deal(WhyDeal),
+}
+
+/// `why deal`.
+#[derive(Debug, Args)]
+pub struct WhyDeal {
+    /// The deal.
+    #[arg(value_name = "ID", value_parser = id::<DealId>)]
+    pub deal: DealId,
+    /// To this stage: its HubSpot id, or its name.
+    #[arg(long, value_name = "STAGE")]
+    pub to: Option<String>,
+    /// Not before this day (2026-03-01, in the company's zone).
+    #[arg(long, value_name = "DATE")]
+    pub from: Option<jiff::civil::Date>,
+    /// Not after this day.
+    #[arg(long, value_name = "DATE")]
+    pub until: Option<jiff::civil::Date>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A place in the log that was kept elsewhere: number and hash. A cut-off end is found by this alone.
+    #[arg(long, value_name = "SEQ:HASH", value_parser = point)]
+    pub against: Vec<audit_log::Point>,
+}
+
+/// What a person found in HubSpot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Found {
+    /// The write is there.
+    There,
+    /// It is not.
+    Absent,
+}
+
+/// `checked`.
+#[derive(Debug, Args)]
+pub struct Checked {
+    /// Which write; `holdfast status` lists them.
+    #[arg(long, value_name = "ID", value_parser = id::<IntentId>)]
+    pub intent: IntentId,
+    /// How you checked (at least 10 characters).
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub because: String,
+    /// What you found. Without it the audit keeps "unknown", with your reason.
+    #[arg(long, value_enum)]
+    pub found: Option<Found>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {}
+
+fn id<T: TryFrom<String, Error = types::IdError>>(text: &str) -> Result<T, String> {
+    T::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// What leads away from safe needs a reason that says something.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.chars().count() < 10 { Err("at least 10 characters".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn point(text: &str) -> Result<audit_log::Point, String> {
+    let wrong = || "a number, a colon, and 64 hex digits".to_owned();
+    let (seq, hash) = text.split_once(':').ok_or_else(wrong)?;
+    let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    match seq.parse() {
+        Ok(seq) if hex && seq > 0 => Ok(audit_log::Point { seq, hash: hash.to_ascii_lowercase() }),
+        Ok(_) | Err(_) => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn code(arguments: &[&str]) -> i32 {
+        let words = std::iter::once("holdfast").chain(arguments.iter().copied());
+        Arguments::try_parse_from(words).map_or_else(|error| error.exit_code(), |_| 0)
+    }
+
+    #[test]
+    fn the_arguments_fit_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_errors_are_2_and_a_short_reason_is_one() {
+        for wrong in [
+            &["resume"] as &[&str],
+            &["resume", "--because", "too short"],
+            &["resume", "--because", "          "],
+            &["resume", "--because", "the cause is fixed", "--customer", "1", "--as-before"],
+            &["halt", "--customer", "a b"],
+            &["halt", "--link", "https://halt.example/s/x"],
+            &["checked", "--intent", "i-1", "--because", "short"],
+            &["why", "deal", "4411", "--from", "yesterday"],
+            &["verify", "--against", "7:abc"],
+            &["init", "--name", "Ann", "--pin", "271828"],
+            &["dance"],
+        ] {
+            assert_eq!(code(wrong), 2, "{wrong:?}");
+        }
+        for right in [
+            &["halt"] as &[&str],
+            &["halt", "--json", "--customer", "deal-4411", "--because", "x"],
+            &["resume", "--because", "the cause is fixed", "--as-before", "--yes"],
+            &["why", "deal", "4411", "--to", "Closed Lost", "--from", "2026-03-01"],
+            &["--help"],
+        ] {
+            assert_eq!(code(right), 0, "{right:?}");
+        }
+    }
+}
