@@ -1,4 +1,5 @@
-//! What can be typed. Must never take a PIN or a key as an argument: other users of the machine can read those.
+//! What can be typed. Must never take a PIN or a key as an argument: other users of the machine can read
+//! those.
 use crate::terminal::Color;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use types::{Actor, CustomerId, DealId, IntentId, PersonId};
@@ -17,12 +18,14 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value_t, global = true)]
     pub color: Color,
     /// Who you are, for the audit: the id that `holdfast invite` printed.
-    #[arg(long = "as", value_name = "PERSON", env = "HOLDFAST_PERSON", global = true, value_parser = id::<PersonId>)]
+    #[arg(long = "as", value_name = "PERSON", env = "HOLDFAST_PERSON", global = true)]
+    #[arg(value_parser = id::<PersonId>)]
     pub person: Option<PersonId>,
 }
 
 impl Arguments {
-    /// Who the audit names. What reaches the stores from here was let in by their own credentials, so nobody is checked.
+    /// Who the audit names. What reaches the stores from here was let in by their own credentials, so nobody
+    /// is checked.
     #[must_use]
     pub fn actor(&self) -> Actor {
         self.person.clone().map_or_else(|| Actor::System("cli".to_owned()), Actor::Person)

@@ -1,5 +1,5 @@
-//! `holdfast checked`: a person looked in HubSpot, and closes a write that was never answered. Must never send anything,
-//! nor close one that still can be settled by reading.
+//! `holdfast checked`: a person looked in HubSpot, and closes a write that was never answered. Must never
+//! send anything, nor close one that still can be settled by reading.
 use crate::arguments::{Checked, Found};
 use crate::error::CliError;
 use crate::install::Install;
@@ -42,7 +42,11 @@ pub(crate) async fn run(install: &Install, arguments: &Checked, actor: Actor) ->
             }
         }
     }
-    Ok(Report::failed(Three::new("nothing was closed", "the run was changed by others at each try", "try again")))
+    Ok(Report::failed(Three::new(
+        "nothing was closed",
+        "the run was changed by others at each try",
+        "try again",
+    )))
 }
 
 fn state_of(found: Option<Found>) -> EntryState {
@@ -122,7 +126,10 @@ fn report(run: &Run, intent: &Intent) -> Report {
         | EntryState::Halted
         | EntryState::Unknown => "as unknown, with your reason",
     };
-    let lines = vec![Line::item(Status::Did, "closed", format!("{word}: {} ({})", intent.what, intent.target))];
-    let json = json!({"closed": intent.intent_id, "run_id": run.run_id, "state": state, "reason": Reason::CheckedByHand});
+    let lines =
+        vec![Line::item(Status::Did, "closed", format!("{word}: {} ({})", intent.what, intent.target))];
+    let json = json!({
+        "closed": intent.intent_id, "run_id": run.run_id, "state": state, "reason": Reason::CheckedByHand,
+    });
     Report::done(lines, json)
 }

@@ -1,4 +1,5 @@
-//! `holdfast doctor`: is this install what it must be, one line per check. Must never change anything, nor show a secret.
+//! `holdfast doctor`: is this install what it must be, one line per check. Must never change anything, nor
+//! show a secret.
 mod crm_side;
 mod judge;
 
@@ -70,10 +71,15 @@ async fn tables(install: &Install) -> Check {
         let facts = match answer {
             Err(error) => Err(text_of(&error.into_service_error())),
             Ok(answer) => {
-                let described = answer.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
+                let described = answer
+                    .table
+                    .unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
                 Ok(TableFacts {
                     active: described.table_status == Some(TableStatus::Active),
-                    streams: described.stream_specification.as_ref().is_some_and(|stream| stream.stream_enabled),
+                    streams: described
+                        .stream_specification
+                        .as_ref()
+                        .is_some_and(|stream| stream.stream_enabled),
                     indexes: described
                         .global_secondary_indexes
                         .unwrap_or_default()
@@ -96,7 +102,9 @@ async fn keys(install: &Install) -> Check {
 
 async fn who_can_resume(install: &Install) -> Check {
     match people::read(install).await {
-        Ok(people) => judge::people(Ok(people.people.values().filter(|person| people::can_resume(person)).count())),
+        Ok(people) => {
+            judge::people(Ok(people.people.values().filter(|person| people::can_resume(person)).count()))
+        }
         Err(error) => judge::people(Err(text_of(&error))),
     }
 }
@@ -120,7 +128,12 @@ async fn log(install: &Install) -> Vec<Check> {
         Ok(lag) => lag,
         Err(error) => return vec![judge::audit_log(Err(text_of(&error)))],
     };
-    let drills = Query { verb: Some("halt".to_owned()), text: Some("customer:drill".to_owned()), limit: 1, ..Query::default() };
+    let drills = Query {
+        verb: Some("halt".to_owned()),
+        text: Some("customer:drill".to_owned()),
+        limit: 1,
+        ..Query::default()
+    };
     let halts = Query { verb: Some("halt".to_owned()), limit: HALTS_MAX, ..Query::default() };
     let (drills, halts) = tokio::join!(log.search(&drills), log.search(&halts));
     let drill = match (drills, halts) {
@@ -146,7 +159,8 @@ fn report(checks: &[Check]) -> Report {
     let mut lines: Vec<Line> = lines.collect();
     lines.push(Line::text(format!("{} checks: {failed} failed, {warned} to look at", checks.len())));
     let one = |check: &Check| {
-        json!({"check": check.about, "status": check.status.word().to_lowercase(), "found": check.found, "todo": check.todo})
+        let status = check.status.word().to_lowercase();
+        json!({"check": check.about, "status": status, "found": check.found, "todo": check.todo})
     };
     let json = json!({"checks": checks.iter().map(one).collect::<Vec<_>>(), "fail": failed, "warn": warned});
     let report = Report::done(lines, json);

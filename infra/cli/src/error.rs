@@ -103,10 +103,8 @@ mod tests {
 
     #[test]
     fn every_error_says_what_why_and_what_next() {
-        let absent = CliError::Control {
-            operation: "read the switches",
-            source: interlock::InterlockError::Absent,
-        };
+        let absent =
+            CliError::Control { operation: "read the switches", source: interlock::InterlockError::Absent };
         let three = absent.three();
         assert_eq!(three.what, "could not read the switches");
         assert_eq!(three.why, "there is no control item: run `holdfast init` first");

@@ -1,5 +1,5 @@
-//! `holdfast halt`: stops the agent and says what is confirmed. Must never say more, nor be refused for a setting that it
-//! does not need.
+//! `holdfast halt`: stops the agent and says what is confirmed. Must never say more, nor be refused for a
+//! setting that it does not need.
 use crate::arguments::Halt;
 use crate::console::Ask;
 use crate::error::{CliError, causes};
@@ -43,7 +43,9 @@ pub(crate) async fn run(
         let base = settings.as_ref().ok().and_then(|settings| settings.public_halt_url.as_deref());
         match page::press(base, &link, &scope).await {
             Ok(taken) => return Ok(by_page(&scope, &taken, arguments.because.is_some())),
-            Err(why) => ask.progress(&format!("the halt page gave no confirmation: {why}; writing to both stores")),
+            Err(why) => {
+                ask.progress(&format!("the halt page gave no confirmation: {why}; writing to both stores"))
+            }
         }
     }
     let install = Install::open(&settings.map_err(CliError::Settings)?).await?;
@@ -59,7 +61,11 @@ pub(crate) async fn run(
 /// What a press on the page is worth.
 fn by_page(scope: &Scope, taken: &Taken, had_reason: bool) -> Report {
     let mut lines = vec![
-        Line::item(Status::Halt, "halt page", format!("took the press for {}: at least one switch confirmed it", of(scope))),
+        Line::item(
+            Status::Halt,
+            "halt page",
+            format!("took the press for {}: at least one switch confirmed it", of(scope)),
+        ),
         match &taken.says {
             Some(says) => Line::item(Status::Halt, "it says now", says.clone()),
             None => Line::item(Status::Warn, "it says now", "nothing: it could not be read after the press"),
@@ -68,7 +74,9 @@ fn by_page(scope: &Scope, taken: &Taken, had_reason: bool) -> Report {
     if had_reason {
         lines.push(Line::text("The page keeps no reason with a press: --because was not sent."));
     }
-    let json = json!({"via": "halt_page", "scope": scope.to_string(), "confirmed": "at_least_one", "page_says": taken.says});
+    let json = json!({
+        "via": "halt_page", "scope": scope.to_string(), "confirmed": "at_least_one", "page_says": taken.says,
+    });
     Report::done(lines, json)
 }
 
@@ -81,7 +89,8 @@ pub(crate) fn report(scope: &Scope, halted: &HaltReport, now_ms: i64) -> Report 
 }
 
 /// The control item has it: what is in flight is known, from the same answer.
-// INVARIANT (I1): "nothing in flight" is said only when one answer of the control item has neither live nor unknown writes.
+// INVARIANT (I1): "nothing in flight" is said only when one answer of the control item has neither live nor
+// unknown writes.
 fn latched(scope: &Scope, control: &Control, flags: FlagHalt, now_ms: i64) -> Report {
     let whole = match scope {
         Scope::Global => true,
@@ -102,7 +111,8 @@ fn latched(scope: &Scope, control: &Control, flags: FlagHalt, now_ms: i64) -> Re
     for held in &live {
         let left_s = held.deadline_ms.saturating_sub(now_ms).saturating_add(999).div_euclid(1_000);
         let write = write_of(held).for_a_list(Lang::En);
-        let text = format!("{write}, customer {}, finished in {left_s} seconds at the latest", held.customer_id);
+        let text =
+            format!("{write}, customer {}, finished in {left_s} seconds at the latest", held.customer_id);
         lines.push(Line::item(Status::Warn, "in flight", text));
     }
     for held in &unknown {
@@ -112,19 +122,23 @@ fn latched(scope: &Scope, control: &Control, flags: FlagHalt, now_ms: i64) -> Re
     }
     let (confirmed, text) = match flags {
         FlagHalt::Confirmed { .. } => ("both", "both confirmed".to_owned()),
-        FlagHalt::TooFewAcks { acks } => {
-            ("control_item", format!("control item confirmed; the switch store has it, replicas that said so: {acks}"))
-        }
-        FlagHalt::Failed => {
-            ("control_item", "control item confirmed; the switch store did not: a sweep tries it each minute".to_owned())
-        }
+        FlagHalt::TooFewAcks { acks } => (
+            "control_item",
+            format!("control item confirmed; the switch store has it, replicas that said so: {acks}"),
+        ),
+        FlagHalt::Failed => (
+            "control_item",
+            "control item confirmed; the switch store did not: a sweep tries it each minute".to_owned(),
+        ),
     };
     let status = if confirmed == "both" { Status::Ok } else { Status::Warn };
     lines.push(Line::item(status, "switches", text));
     let writes = |held: &[&interlock::HeldPermit]| -> Value {
         let one = |held: &&interlock::HeldPermit| {
-            json!({"tool": held.tool, "target": held.target, "customer_id": held.customer_id, "run_id": held.run_id,
-                   "intent_id": held.intent_id, "deadline_ms": held.deadline_ms})
+            json!({
+                "tool": held.tool, "target": held.target, "customer_id": held.customer_id,
+                "run_id": held.run_id, "intent_id": held.intent_id, "deadline_ms": held.deadline_ms,
+            })
         };
         held.iter().map(one).collect()
     };
@@ -148,7 +162,10 @@ fn flags_only(scope: &Scope, flags: FlagHalt, why: &str) -> Report {
                 Line::item(
                     Status::Halt,
                     "STOPPING",
-                    format!("one switch confirmed for {}: the agent stops when it next checks it; {known}", of(scope)),
+                    format!(
+                        "one switch confirmed for {}: the agent stops when it next checks it; {known}",
+                        of(scope)
+                    ),
                 ),
                 Line::Item {
                     status: Status::Warn,
@@ -176,7 +193,7 @@ fn flags_only(scope: &Scope, flags: FlagHalt, why: &str) -> Report {
 fn by_hand() -> Vec<Line> {
     vec![
         Line::text("To stop it without either switch:"),
-        Line::text("- in HubSpot, open the app's settings and revoke its access token: nothing can be written without it"),
+        Line::text("- in HubSpot, revoke the app's access token: nothing can be written without it"),
         Line::text("- in the AWS console, set the reserved concurrency of the function `step` to 0"),
     ]
 }

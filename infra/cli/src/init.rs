@@ -1,4 +1,5 @@
-//! `holdfast init`: the control item, halted, and the first person. Must never arm anything, nor show a link twice.
+//! `holdfast init`: the control item, halted, and the first person. Must never arm anything, nor show a link
+//! twice.
 use crate::arguments::{Init, RoleName};
 use crate::console::Ask;
 use crate::error::CliError;
@@ -28,7 +29,8 @@ enum Declined {
     NoId,
 }
 
-/// Sets the install up. Each part that is there already is left as it is, so a second try goes on where the first ended.
+/// Sets the install up. Each part that is there already is left as it is, so a second try goes on where the
+/// first ended.
 pub(crate) async fn run(install: &Install, arguments: &Init, ask: &mut dyn Ask) -> Result<Report, CliError> {
     if !people::is_name(&arguments.name) {
         return Ok(Report::failed(Three::usage(
@@ -105,13 +107,15 @@ async fn key(install: &Install) -> Result<Result<Key, Three>, CliError> {
         Some(signer) => (signer, false),
         None => (LinkSigner::generate().map_err(CliError::Key)?, true),
     };
-    let wanted = install.settings.link_public_key.map(|bytes| web::LinkVerifier::from_bytes(&bytes)).transpose();
+    let wanted =
+        install.settings.link_public_key.map(|bytes| web::LinkVerifier::from_bytes(&bytes)).transpose();
     let wanted = wanted.map_err(CliError::Key)?.map(|verifier| verifier.to_hex());
     let fits = wanted.as_ref().is_none_or(|hex| *hex == signer.verifier().to_hex());
     if fits {
         return Ok(Ok(Key { signer, fresh }));
     }
-    let why = if fresh { "LINK_PUBLIC_KEY is set and LINK_SIGNING_KEY is not" } else { "the two are not one pair" };
+    let why =
+        if fresh { "LINK_PUBLIC_KEY is set and LINK_SIGNING_KEY is not" } else { "the two are not one pair" };
     Ok(Err(Three::new(
         "nothing was set up: no page would accept the link",
         format!("LINK_PUBLIC_KEY must be the public half of LINK_SIGNING_KEY: {why}"),
@@ -173,7 +177,9 @@ fn report(
     if let Some(secret) = &made {
         lines.extend(store_it(install, secret, &public));
     }
-    lines.push(Line::text("Next: she opens her page and starts the agent in dry-run, or: holdfast resume --because TEXT"));
+    lines.push(Line::text(
+        "Next: she opens her page and starts the agent in dry-run, or: holdfast resume --because TEXT",
+    ));
     let json = json!({
         "control_item": if put { "put" } else { "there" }, "person_id": id, "key_id": link.link.key_id,
         "halt_page": address, "pin": told_pin, "link_signing_key": made, "link_public_key": public,

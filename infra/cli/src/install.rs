@@ -1,4 +1,5 @@
-//! The stores of one install, as the settings name them. Must never keep a halt from the store that can be reached.
+//! The stores of one install, as the settings name them. Must never keep a halt from the store that can be
+//! reached.
 use crate::error::CliError;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use config::{Clients, Freshness, HotConfig, SecretName, Secrets, Settings};
@@ -9,7 +10,8 @@ use std::time::Duration;
 use types::Clock;
 use web::Zone;
 
-/// A terminal waits longer than a page: the way to the stores may be long, and its first use opens a connection.
+/// A terminal waits longer than a page: the way to the stores may be long, and its first use opens a
+/// connection.
 const PATIENT: Timeouts = Timeouts { connect: Duration::from_secs(2), response: Duration::from_secs(2) };
 /// An address on which nothing listens, in the place of one that is not known.
 const NOWHERE: &str = "redis://127.0.0.1:1/";
@@ -42,7 +44,8 @@ impl Install {
         let secrets = Secrets::new(settings, clients.ssm(), clock.clone());
         let (switch, no_switch) = match switch(&secrets).await {
             Ok(switch) => (switch, None),
-            // FAIL-CLOSED: half of the switches is enough to stop, so a missing address must not end the command.
+            // FAIL-CLOSED: half of the switches is enough to stop, so a missing address must not end the
+            // command.
             Err(error) => (Switch::new(NOWHERE, PATIENT).map_err(CliError::SwitchUrl)?, Some(error)),
         };
         let dynamodb = clients.dynamodb();

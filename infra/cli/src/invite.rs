@@ -25,7 +25,10 @@ pub(crate) async fn run(install: &Install, arguments: &Invite, actor: Actor) -> 
         return declined("a name is one line of 1 to 80 visible characters", "holdfast invite --name NAME");
     }
     let Some(signer) = install.signer().await? else {
-        return declined("LINK_SIGNING_KEY is not set", "set it, or its parameter's name: holdfast init printed both");
+        return declined(
+            "LINK_SIGNING_KEY is not set",
+            "set it, or its parameter's name: holdfast init printed both",
+        );
     };
     let name = arguments.name.trim();
     let invited = people::update(install, |people| {
@@ -47,7 +50,10 @@ pub(crate) async fn run(install: &Install, arguments: &Invite, actor: Actor) -> 
         return declined("no id is left for this name", "use another name");
     };
     let link = signer.sign(LinkKind::Invite, &invited.id, install.clock.now()).map_err(CliError::Key)?;
-    let detail = json!({"key_id": link.link.key_id, "new": invited.new, "new_pin": arguments.new_pin, "source": "cli"});
+    let key_id = &link.link.key_id;
+    let detail = json!({
+        "key_id": key_id, "new": invited.new, "new_pin": arguments.new_pin, "source": "cli",
+    });
     people::log(install, link.link.key_id.as_str(), &actor, ("invite", &invited.id), detail).await?;
     Ok(report(install, &invited, &install.halt_address(&link.path())))
 }
@@ -64,6 +70,9 @@ fn report(install: &Install, invited: &Invited, address: &str) -> Report {
     if install.settings.public_halt_url.is_none() {
         lines.push(Line::text("(behind the address of the halt function: PUBLIC_HALT_URL is not set)"));
     }
-    let json = json!({"person_id": invited.id, "new": invited.new, "invitation": address, "valid_seconds": web::INVITE_SECONDS});
+    let json = json!({
+        "person_id": invited.id, "new": invited.new, "invitation": address,
+        "valid_seconds": web::INVITE_SECONDS,
+    });
     Report::done(lines, json)
 }

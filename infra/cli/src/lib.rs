@@ -1,7 +1,8 @@
-//! The operator's command `holdfast`, as a library so that it can be tested whole. Must never say more than a store
-//! confirmed, nor lead away from safe without a reason.
+//! The operator's command `holdfast`, as a library so that it can be tested whole. Must never say more than a
+//! store confirmed, nor lead away from safe without a reason.
 //!
-//! One file per subcommand; each reads or writes, then hands what it learned to a pure function that words it.
+//! One file per subcommand; each reads or writes, then hands what it learned to a pure function that words
+//! it.
 
 mod arguments;
 mod checked;

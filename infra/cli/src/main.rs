@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    #[expect(clippy::disallowed_methods, reason = "the process's entry: everything else is handed its settings")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the process's entry: everything else is handed its settings"
+    )]
     let lookup = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
     let terminal = Terminal::new(arguments.color, arguments.json, lookup);
     cli::init_logging(lookup);

@@ -1,4 +1,5 @@
-//! Pressing HALT on the halt page, with a personal link. Must never follow a redirect with the link, nor keep it.
+//! Pressing HALT on the halt page, with a personal link. Must never follow a redirect with the link, nor keep
+//! it.
 use reqwest::{Client, redirect::Policy};
 use std::time::Duration;
 use types::Scope;
@@ -16,7 +17,8 @@ pub(crate) struct Taken {
 /// Presses. The error is a text without any address: the link is a key.
 pub(crate) async fn press(base: Option<&str>, link: &str, scope: &Scope) -> Result<Taken, String> {
     let address = address(base, link)?;
-    let mut builder = Client::builder().timeout(WITHIN).redirect(Policy::none()).retry(reqwest::retry::never());
+    let mut builder =
+        Client::builder().timeout(WITHIN).redirect(Policy::none()).retry(reqwest::retry::never());
     if address.starts_with("http://") {
         // Nothing on loopback speaks TLS, so no certificates are loaded.
         builder = builder.tls_certs_only([]);

@@ -59,12 +59,8 @@ pub(crate) fn is_name(name: &str) -> bool {
 
 /// An id for a new person, from her name; one that was ever used is never used again.
 pub(crate) fn fresh_id(name: &str, people: &People) -> Option<PersonId> {
-    let words: String = name
-        .trim()
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect();
+    let words: String =
+        name.trim().to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let words: Vec<&str> = words.split('-').filter(|word| !word.is_empty()).collect();
     let base: String = if words.is_empty() { "person".to_owned() } else { words.join("-") };
     let base: String = base.chars().take(40).collect();
@@ -163,7 +159,11 @@ mod tests {
         assert_eq!(find(&people, "MARIEKE-DE-VRIES-2").unwrap().as_str(), "marieke-de-vries-2");
         people.people.get_mut(&PersonId::new("zo").unwrap()).unwrap().revoked_ms = Some(1);
         assert_eq!(find(&people, "Zo\u{eb}"), None, "somebody who was removed is not found");
-        assert_eq!(fresh_id("Zo", &people).unwrap().as_str(), "zo-2", "nor does she come back under her old id");
+        assert_eq!(
+            fresh_id("Zo", &people).unwrap().as_str(),
+            "zo-2",
+            "nor does she come back under her old id"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `holdfast resume`: lets new work start, if everything still is as it was shown. Must never resume what it did not show.
+//! `holdfast resume`: lets new work start, if everything still is as it was shown. Must never resume what it
+//! did not show.
 use crate::arguments::Resume;
 use crate::console::Ask;
 use crate::error::{CliError, causes};
@@ -31,7 +32,8 @@ pub(crate) async fn run(
     let customers: Vec<String> = arguments.customer.iter().map(ToString::to_string).collect();
     let mut sight = Sight::of(install, &customers).await;
     let control = std::mem::replace(&mut sight.control, Err(interlock::InterlockError::Absent));
-    let control = control.map_err(|source| CliError::Control { operation: "read the control item", source })?;
+    let control =
+        control.map_err(|source| CliError::Control { operation: "read the control item", source })?;
     let Some(flags) = &sight.flags else { return Ok(flags_silent(install.no_switch.as_ref())) };
     if scope == Scope::Global
         && let Some(three) = cap_refuses(&sight)
@@ -65,7 +67,8 @@ pub(crate) async fn run(
         modes: if arguments.as_before { ModesAfter::AsBefore } else { ModesAfter::DryRun },
     };
     let rearmed = install.interlock.rearm(&rearm).await;
-    let rearmed = rearmed.map_err(|source| CliError::Control { operation: "learn whether the resume arrived", source })?;
+    let rearmed = rearmed
+        .map_err(|source| CliError::Control { operation: "learn whether the resume arrived", source })?;
     let after = install.interlock.control().await.ok();
     Ok(report(&shown.scope, &rearmed, after.as_ref()))
 }
@@ -81,17 +84,28 @@ fn what_is_shown(
 ) -> Vec<String> {
     let by = |halted: &HaltedBy| {
         let at = sight.seen.zone.text(moment(halted.at_ms), sight.seen.now, Lang::En);
-        format!("halted by {} at {at}, {}: {}", name_of(&halted.by, people), sight.seen.zone.city(), halted.reason)
+        format!(
+            "halted by {} at {at}, {}: {}",
+            name_of(&halted.by, people),
+            sight.seen.zone.city(),
+            halted.reason
+        )
     };
     let halted = match &shown.scope {
         Scope::Global => control.halted_by.as_ref(),
         Scope::Customer(id) => control.halted_customers.get(id),
     };
     let mut lines = vec![
-        format!("{}: {}", shown.scope, halted.map_or_else(|| "not halted in the control item".to_owned(), by)),
+        format!(
+            "{}: {}",
+            shown.scope,
+            halted.map_or_else(|| "not halted in the control item".to_owned(), by)
+        ),
         match &shown.scope {
             Scope::Global => format!("epoch {}, press counter {}", shown.epoch, counter(&shown.seq)),
-            Scope::Customer(_) => format!("halts of this customer {}, press counter {}", shown.generation, counter(&shown.seq)),
+            Scope::Customer(_) => {
+                format!("halts of this customer {}, press counter {}", shown.generation, counter(&shown.seq))
+            }
         },
     ];
     if let Scope::Customer(_) = &shown.scope {
@@ -137,7 +151,9 @@ pub(crate) fn agreed(yes: bool, ask: &mut dyn Ask) -> Result<(), Three> {
     }
     match ask.ask("type the word resume") {
         Some(word) if word == "resume" => Ok(()),
-        Some(_) => Err(Three::new("nothing was resumed", "the word was not typed", "holdfast resume --because TEXT")),
+        Some(_) => {
+            Err(Three::new("nothing was resumed", "the word was not typed", "holdfast resume --because TEXT"))
+        }
         None => Err(Three::usage(
             "nothing was resumed",
             "nobody is at a terminal to confirm it",
@@ -153,7 +169,9 @@ fn cap_refuses(sight: &Sight) -> Option<Three> {
         Some(false) => None,
         Some(true) => Some(Three::new(
             "nothing was resumed",
-            format!("the daily budget halted the agent, and what is left of it would halt it again before 00:00 {city}"),
+            format!(
+                "the daily budget halted the agent, and what is left would halt it again before 00:00 {city}"
+            ),
             "raise the cap in the console, or wait for the new day",
         )),
         None => Some(Three::new(

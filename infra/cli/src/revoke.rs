@@ -25,7 +25,9 @@ pub(crate) async fn run(install: &Install, arguments: &Revoke, actor: Actor) -> 
     let id = &arguments.person;
     let taken = people::update(install, |people| {
         let Some(person) = people.people.get_mut(id) else { return Ok(Err(Declined::NoPerson)) };
-        let wanted = |key: &str| arguments.key.as_deref().is_none_or(|start| !start.is_empty() && key.starts_with(start));
+        let wanted = |key: &str| {
+            arguments.key.as_deref().is_none_or(|start| !start.is_empty() && key.starts_with(start))
+        };
         let mut keys = Vec::new();
         for (key_id, key) in person.keys.iter_mut().filter(|(key_id, _)| wanted(key_id)) {
             key.revoked_ms = key.revoked_ms.or(Some(now_ms));
@@ -65,7 +67,9 @@ fn report(arguments: &Revoke, taken: &Taken) -> Report {
         format!("{} ({}) and her keys: {}", taken.name, arguments.person, taken.keys.len())
     };
     let mut lines = vec![Line::item(Status::Did, "taken back", what)];
-    lines.push(Line::text("While the store of people is silent, an old link can still halt; it can do nothing else."));
+    lines.push(Line::text(
+        "While the store of people is silent, an old link can still halt; it can do nothing else.",
+    ));
     if taken.nobody_left {
         lines.push(Line::Item {
             status: Status::Warn,

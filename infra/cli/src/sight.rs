@@ -52,7 +52,8 @@ impl Sight {
         };
         let Some(day) = self.day.as_ref()? else { return Some(false) };
         let same_day = day.date == self.seen.zone.date(*at);
-        // A cap trips before it is used up to the last cent; a raise worth the name lifts what is left above this.
+        // A cap trips before it is used up to the last cent; a raise worth the name lifts what is left above
+        // this.
         let little = types::UsdNanos(day.cap.0.saturating_div(20)).min(types::UsdNanos::from_cents(50));
         Some(same_day && day.left < little)
     }

@@ -34,11 +34,14 @@ pub(crate) async fn run(install: &Install) -> Result<Report, CliError> {
 /// The words.
 pub(crate) fn report(sight: &Sight, waiting: &Waiting, no_switch: Option<&CliError>) -> Report {
     let panel = Panel::of(&sight.seen, Lang::En);
-    let said: Vec<String> = std::iter::once(&panel.bold).chain(&panel.lines).map(|line| plain(&line.0)).collect();
+    let said: Vec<String> =
+        std::iter::once(&panel.bold).chain(&panel.lines).map(|line| plain(&line.0)).collect();
     let checked = plain(&panel.checked.0);
     let status = match panel.state {
         State::RunningWrites | State::RunningDry | State::RunningExcept => Status::Ok,
-        State::Stopped | State::Unknown | State::NotConfirmed | State::NoContact | State::Sending => Status::Warn,
+        State::Stopped | State::Unknown | State::NotConfirmed | State::NoContact | State::Sending => {
+            Status::Warn
+        }
         State::NotStarted
         | State::Halting
         | State::Halted
@@ -91,7 +94,11 @@ fn writes(sight: &Sight) -> Vec<Line> {
 
 fn spend(sight: &Sight) -> Line {
     match &sight.day {
-        None => Line::item(Status::Warn, "spend today", "unknown: the budget does not answer, so no model call is made"),
+        None => Line::item(
+            Status::Warn,
+            "spend today",
+            "unknown: the budget does not answer, so no model call is made",
+        ),
         Some(None) => Line::item(Status::Ok, "spend today", "nothing: no day was opened yet"),
         Some(Some(day)) => Line::item(
             Status::Ok,
@@ -114,7 +121,9 @@ fn waits(waiting: &Waiting, zone: &Zone, sight: &Sight) -> Vec<Line> {
     }];
     match &waiting.to_check {
         None => lines.push(silent("to check")),
-        Some(opened) if opened.is_empty() => lines.push(Line::item(Status::Ok, "to check", "no write waits for a person")),
+        Some(opened) if opened.is_empty() => {
+            lines.push(Line::item(Status::Ok, "to check", "no write waits for a person"))
+        }
         Some(opened) => lines.extend(opened.iter().map(|one| to_check(one, zone, sight))),
     }
     lines.push(match waiting.outbox {
@@ -137,7 +146,10 @@ fn to_check(opened: &Opened, zone: &Zone, sight: &Sight) -> Line {
         status: Status::Warn,
         about: "to check".to_owned(),
         text: format!("{} ({}{sent}): look whether it is there", intent.what, intent.target),
-        todo: Some(format!("holdfast checked --intent {} --found there|absent --because TEXT", intent.intent_id)),
+        todo: Some(format!(
+            "holdfast checked --intent {} --found there|absent --because TEXT",
+            intent.intent_id
+        )),
     }
 }
 
@@ -145,18 +157,24 @@ fn in_json(sight: &Sight, waiting: &Waiting, panel: &Panel, said: &[String]) -> 
     let control = sight.control.as_ref().ok();
     let writes = |list: &[web::panel::Write]| {
         let one = |write: &web::panel::Write| {
-            json!({"tool": write.tool, "deal_id": write.deal, "customer_id": write.customer_id, "until": write.until})
+            let (deal_id, customer_id) = (&write.deal, &write.customer_id);
+            json!({"tool": write.tool, "deal_id": deal_id, "customer_id": customer_id, "until": write.until})
         };
         Value::Array(list.iter().map(one).collect())
     };
     let day = sight.day.as_ref().and_then(Option::as_ref).map(|day| {
-        json!({"date": day.date, "cap_nanos": day.cap, "spent_nanos": day.spent, "reserved_nanos": day.pending,
-               "left_nanos": day.left})
+        json!({
+            "date": day.date, "cap_nanos": day.cap, "spent_nanos": day.spent, "reserved_nanos": day.pending,
+            "left_nanos": day.left,
+        })
     });
     let to_check = waiting.to_check.as_ref().map(|all| {
         let one = |opened: &Opened| {
-            json!({"intent_id": opened.intent.intent_id, "run_id": opened.run_id, "target": opened.intent.target.to_string(),
-                   "what": opened.intent.what})
+            let intent = &opened.intent;
+            json!({
+                "intent_id": intent.intent_id, "run_id": opened.run_id, "target": intent.target.to_string(),
+                "what": intent.what,
+            })
         };
         all.iter().map(one).collect::<Vec<_>>()
     });

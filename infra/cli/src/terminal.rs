@@ -1,5 +1,5 @@
-//! What the terminal is shown: fixed-width words, at most 80 columns. Must never carry a meaning by colour alone, nor an
-//! escape byte into a pipe, nor a text of others that could steer the terminal.
+//! What the terminal is shown: fixed-width words, at most 80 columns. Must never carry a meaning by colour
+//! alone, nor an escape byte into a pipe, nor a text of others that could steer the terminal.
 use crate::report::{Line, Report, Status, Three};
 use std::io::{IsTerminal, Write};
 
@@ -84,8 +84,7 @@ impl Terminal {
                     folded.push_str(&fold(&" ".repeat(TEXT_AT), &self.plain(todo), TEXT_AT));
                 }
                 if self.color {
-                    folded =
-                        folded.replacen(&word, &format!("{}{word}\u{1b}[0m", color_of(*status)), 1);
+                    folded = folded.replacen(&word, &format!("{}{word}\u{1b}[0m", color_of(*status)), 1);
                 }
                 folded
             }
@@ -120,11 +119,7 @@ const fn color_of(status: Status) -> &'static str {
 
 /// One object on one line; what went wrong is a part of it.
 fn json(report: &Report) -> (String, String) {
-    let mut object = match &report.json {
-        serde_json::Value::Object(fields) => fields.clone(),
-        serde_json::Value::Null => serde_json::Map::new(),
-        other => serde_json::Map::from_iter([("value".to_owned(), other.clone())]),
-    };
+    let mut object = report.json.as_object().cloned().unwrap_or_default();
     object.insert("ok".to_owned(), report.failed.is_none().into());
     if let Some(three) = &report.failed {
         let failed = serde_json::json!({"what": three.what, "why": three.why, "next": three.next});
@@ -216,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_error_has_three_lines_and_a_code() {
-        let failed = Report::failed(Three::new("the agent was not halted", "no store answered", "holdfast halt"));
+        let failed =
+            Report::failed(Three::new("the agent was not halted", "no store answered", "holdfast halt"));
         let (out, err) = piped(false).render(&failed);
         assert_eq!(out, "");
         assert_eq!(err, "FAIL  the agent was not halted\n      no store answered\n      holdfast halt\n");
@@ -230,7 +226,8 @@ mod tests {
     #[test]
     fn a_locale_without_utf8_gets_ascii() {
         let plain = Terminal::new(Color::Auto, false, |name| (name == "LC_ALL").then(|| "C".to_owned()));
-        let (out, _) = plain.render(&Report::done(vec![Line::text("Zürich \u{2192} app\u{2019}s")], json!({})));
+        let (out, _) =
+            plain.render(&Report::done(vec![Line::text("Zürich \u{2192} app\u{2019}s")], json!({})));
         assert_eq!(out, "Z?rich -> app's\n");
     }
 

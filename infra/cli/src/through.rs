@@ -1,5 +1,5 @@
-//! `status` and `resume` by the halt function, where the switch store cannot be reached from a terminal (a cache inside a
-//! VPC). Must never hold credentials: the AWS command line tool has them.
+//! `status` and `resume` by the halt function, where the switch store cannot be reached from a terminal (a
+//! cache inside a VPC). Must never hold credentials: the AWS command line tool has them.
 use crate::arguments::{LookThrough, Resume};
 use crate::console::Ask;
 use crate::error::CliError;
@@ -48,14 +48,18 @@ pub(crate) async fn resume(arguments: &Resume, actor: Actor, ask: &mut dyn Ask) 
             ask.progress(&format!("{about}: {text}"));
         }
     }
-    ask.progress(&format!("epoch {}, press counter {}", order["epoch"], order["seq"]));
+    let shown = |field: &str| order.get(field).map(ToString::to_string).unwrap_or_default();
+    ask.progress(&format!("epoch {}, press counter {}", shown("epoch"), shown("seq")));
     if let Err(three) = resume::agreed(arguments.yes, ask) {
         return Ok(Report::failed(three));
     }
     let answer = invoke(AWS, function, &order).await?;
     let scope = arguments.customer.clone().map_or(Scope::Global, Scope::Customer);
     let Some(rearmed) = rearmed(&answer) else {
-        return Err(CliError::FunctionSaid { function: function.to_owned(), said: first_words(&answer.to_string()) });
+        return Err(CliError::FunctionSaid {
+            function: function.to_owned(),
+            said: first_words(&answer.to_string()),
+        });
     };
     Ok(resume::report(&scope, &rearmed, None))
 }
@@ -98,7 +102,15 @@ async fn invoke(program: &str, function: &str, payload: &Value) -> Result<Value,
     let mut command = Command::new(program);
     command
         .args(["lambda", "invoke", "--function-name", function, "--cli-binary-format", "raw-in-base64-out"])
-        .args(["--payload", &payload.to_string(), "--query", "FunctionError", "--output", "text", "/dev/stdout"])
+        .args([
+            "--payload",
+            &payload.to_string(),
+            "--query",
+            "FunctionError",
+            "--output",
+            "text",
+            "/dev/stdout",
+        ])
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = command.output().await.map_err(failed)?;
@@ -112,7 +124,9 @@ async fn invoke(program: &str, function: &str, payload: &Value) -> Result<Value,
     let rest = out.get(values.byte_offset()..).unwrap_or_default().trim();
     match answer {
         Some(answer) if rest == "None" => Ok(answer),
-        Some(_) | None => Err(CliError::FunctionSaid { function: function.to_owned(), said: first_words(&out) }),
+        Some(_) | None => {
+            Err(CliError::FunctionSaid { function: function.to_owned(), said: first_words(&out) })
+        }
     }
 }
 
@@ -154,7 +168,9 @@ mod tests {
     fn only_a_clear_yes_is_a_resume() {
         assert_eq!(rearmed(&json!({"resumed": true, "epoch": 5})), Some(Rearmed::Done { epoch: Epoch(5) }));
         assert_eq!(rearmed(&json!({"resumed": false, "why": "not_halted"})), Some(Rearmed::NotHalted));
-        for odd in [json!({}), json!({"resumed": "true"}), json!({"resumed": true}), json!({"resumed": false})] {
+        for odd in
+            [json!({}), json!({"resumed": "true"}), json!({"resumed": true}), json!({"resumed": false})]
+        {
             assert_eq!(rearmed(&odd), None, "{odd}");
         }
     }

@@ -10,17 +10,16 @@ use serde_json::json;
 pub(crate) async fn run(install: &Install, arguments: &Verify) -> Result<Report, CliError> {
     let log = install.audit_log().await?;
     let verified = log.verify_against(&arguments.against).await;
-    let verified = verified.map_err(|source| CliError::AuditLog { operation: "read the audit log", source })?;
+    let verified =
+        verified.map_err(|source| CliError::AuditLog { operation: "read the audit log", source })?;
     Ok(report(&verified, arguments.against.len()))
 }
 
 /// The words.
 pub(crate) fn report(verified: &Verified, points: usize) -> Report {
     let Verified { entries, head, first_bad } = verified;
-    let json = json!({
-        "entries": entries, "head": head,
-        "first_bad": first_bad.as_ref().map(|(seq, damage)| json!({"seq": seq, "damage": damage.to_string()})),
-    });
+    let bad = first_bad.as_ref().map(|(seq, damage)| json!({"seq": seq, "damage": damage.to_string()}));
+    let json = json!({"entries": entries, "head": head, "first_bad": bad});
     let mut lines = vec![
         Line::item(Status::Ok, "good entries", entries.to_string()),
         Line::item(Status::Ok, "head", format!("{}:{}", head.seq, head.hash)),
@@ -34,7 +33,10 @@ pub(crate) fn report(verified: &Verified, points: usize) -> Report {
         return Report::done(lines, json).but(three);
     }
     lines.push(if points == 0 {
-        Line::text("A cut-off end is found only against a place that was kept elsewhere: keep the head, and give it later with --against.")
+        Line::text(
+            "A cut-off end is found only against a place that was kept elsewhere: \
+             keep the head, and give it later with --against.",
+        )
     } else {
         Line::item(Status::Ok, "kept places", format!("{points} agree"))
     });
@@ -55,6 +57,9 @@ mod tests {
         assert_eq!(shown.failed.as_ref().unwrap().what, "the log is damaged at row 7");
         assert_eq!(shown.json["first_bad"]["seq"], 7);
         let good = report(&Verified { entries: 6, head, first_bad: None }, 0);
-        assert_eq!((good.exit_code(), &good.json["entries"], &good.json["head"]["seq"]), (0, &json!(6), &json!(6)));
+        assert_eq!(
+            (good.exit_code(), &good.json["entries"], &good.json["head"]["seq"]),
+            (0, &json!(6), &json!(6))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `holdfast why`: an answer in sentences, and the row it rests on. Must never guess what the log does not hold.
+//! `holdfast why`: an answer in sentences, and the row it rests on. Must never guess what the log does not
+//! hold.
 use crate::arguments::{Why, WhyAbout, WhyDeal};
 use crate::error::CliError;
 use crate::install::Install;
@@ -34,7 +35,8 @@ pub(crate) async fn run(install: &Install, arguments: &Why) -> Result<Report, Cl
     let hot = install.hot.get().await.hot;
     let to = asked.to.as_deref().map(|text| stage_id(&hot.stages, text));
     let answer = log.why(asked.deal.as_str(), to.as_deref(), from, until).await;
-    let answer = answer.map_err(|source| CliError::AuditLog { operation: "look it up in the audit log", source })?;
+    let answer =
+        answer.map_err(|source| CliError::AuditLog { operation: "look it up in the audit log", source })?;
     let people = people::read(install).await.unwrap_or_default();
     let console_url = install.settings.public_console_url.as_deref();
     let setting = Setting { people: &people, zone: &zone, now: install.clock.now(), console_url };
@@ -69,7 +71,10 @@ fn window(asked: &WhyDeal, zone: &Zone) -> Option<(Option<Timestamp>, Option<Tim
 /// A stage by its name where the list knows it, else the text as an id.
 fn stage_id(stages: &Stages, text: &str) -> String {
     let named = |rule: &&types::StageRule| rule.label.trim().eq_ignore_ascii_case(text.trim());
-    stages.find(text).or_else(|| stages.0.iter().find(named)).map_or_else(|| text.trim().to_owned(), |rule| rule.stage_id.clone())
+    stages
+        .find(text)
+        .or_else(|| stages.0.iter().find(named))
+        .map_or_else(|| text.trim().to_owned(), |rule| rule.stage_id.clone())
 }
 
 /// The answer in sentences, then the row.
@@ -81,7 +86,7 @@ pub(crate) fn report(answer: &Answer, setting: &Setting<'_>) -> Report {
         None => "No reason is kept for it.".to_owned(),
     }));
     if !answer.reads.is_empty() {
-        let reads: Vec<String> = answer.reads.iter().map(|read| what_of(read)).collect();
+        let reads: Vec<String> = answer.reads.iter().map(what_of).collect();
         lines.push(Line::text(format!("It had read: {}.", reads.join("; "))));
     }
     if let Some(on) = &answer.turned_on {
@@ -99,7 +104,8 @@ pub(crate) fn report(answer: &Answer, setting: &Setting<'_>) -> Report {
 
 /// `At 17 Mar 14:02:09 Amsterdam (UTC+1), the agent moved deal 4187 from “Negotiation” to “Closed Lost”.`
 fn sentence(row: &Row, setting: &Setting<'_>) -> String {
-    let target = row.target_id.as_deref().map_or_else(|| "a deal (erased)".to_owned(), |id| id.replacen(':', " ", 1));
+    let target =
+        row.target_id.as_deref().map_or_else(|| "a deal (erased)".to_owned(), |id| id.replacen(':', " ", 1));
     let name = detail(row, "deal").map_or_else(String::new, |name| format!(" \u{201c}{name}\u{201d}"));
     let side = |word: &str, value: Option<&Value>| {
         side(value).map_or_else(String::new, |text| format!(" {word} \u{201c}{text}\u{201d}"))
@@ -125,7 +131,8 @@ fn time(at: Timestamp, setting: &Setting<'_>) -> String {
 fn side(value: Option<&Value>) -> Option<String> {
     let value = value?;
     let field = |name: &str| value.get(name).and_then(Value::as_str);
-    let text = field("label").or_else(|| field("stage")).or_else(|| field("dealstage")).or_else(|| value.as_str());
+    let text =
+        field("label").or_else(|| field("stage")).or_else(|| field("dealstage")).or_else(|| value.as_str());
     text.map(str::to_owned)
 }
 

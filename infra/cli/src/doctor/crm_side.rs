@@ -18,7 +18,8 @@ pub(super) async fn checks(install: &Install, hot: &Loaded) -> Vec<Check> {
     };
     let (token, pipelines) = (hubspot.token_reader(), hubspot.pipeline_reader());
     let (token, pipelines) = tokio::join!(token.token_info(), pipelines.deal_pipelines());
-    let mut checks = vec![judge::scopes(&token), judge::own_app(&token, install.settings.hubspot_app_id.as_deref())];
+    let mut checks =
+        vec![judge::scopes(&token), judge::own_app(&token, install.settings.hubspot_app_id.as_deref())];
     if hot.freshness != Freshness::Unusable {
         checks.push(judge::stages(&hot.hot.stages, &pipelines));
     }
@@ -27,7 +28,8 @@ pub(super) async fn checks(install: &Install, hot: &Loaded) -> Vec<Check> {
 }
 
 async fn client(install: &Install) -> Result<HubSpot, String> {
-    let token = install.secrets.get(SecretName::HubspotToken).await.map_err(|error| super::text_of(&error))?;
+    let token =
+        install.secrets.get(SecretName::HubspotToken).await.map_err(|error| super::text_of(&error))?;
     let config = HubSpotConfig {
         base_url: install.settings.hubspot_base_url.clone(),
         api_version: install.settings.hubspot_api_version.clone(),

@@ -67,21 +67,45 @@ pub(super) fn switch_store(memory: Option<&str>, cluster: Option<&str>, no_addre
         return fail(about, why, "set REDIS_URL, or its parameter's name");
     }
     let (Some(memory), Some(cluster)) = (memory, cluster) else {
-        return fail(about, "does not answer from here", "check REDIS_URL; inside AWS: holdfast status --through FUNCTION");
+        return fail(
+            about,
+            "does not answer from here",
+            "check REDIS_URL; inside AWS: holdfast status --through FUNCTION",
+        );
     };
     // FAIL-CLOSED: any other policy throws flags away when memory is short, and so does one that is not told.
     match field(memory, "maxmemory_policy") {
         Some("noeviction") => {}
-        Some(policy) => return fail(about, format!("maxmemory_policy is {policy}: it can forget a halt"), "set it to noeviction"),
-        None => return fail(about, "does not say its maxmemory_policy", "use a store that does, with noeviction"),
+        Some(policy) => {
+            return fail(
+                about,
+                format!("maxmemory_policy is {policy}: it can forget a halt"),
+                "set it to noeviction",
+            );
+        }
+        None => {
+            return fail(
+                about,
+                "does not say its maxmemory_policy",
+                "use a store that does, with noeviction",
+            );
+        }
     }
     if field(memory, "local_stand_in") == Some("1") {
         return ok(about, "answers; noeviction; the local stand-in");
     }
     match field(cluster, "cluster_enabled") {
         Some("0") => ok(about, "answers; noeviction; not a cluster"),
-        Some(_) => fail(about, "runs in cluster mode: the flags cannot be read at one instant", "turn cluster mode off"),
-        None => warn(about, "answers; noeviction; does not say whether it is a cluster", "cluster mode must be off"),
+        Some(_) => fail(
+            about,
+            "runs in cluster mode: the flags cannot be read at one instant",
+            "turn cluster mode off",
+        ),
+        None => warn(
+            about,
+            "answers; noeviction; does not say whether it is a cluster",
+            "cluster mode must be off",
+        ),
     }
 }
 
@@ -91,10 +115,13 @@ pub(super) fn control_item(control: &Result<Control, InterlockError>) -> Check {
     let control = match control {
         Ok(control) => control,
         Err(InterlockError::Absent) => return fail(about, "is not there", "holdfast init --name NAME"),
-        Err(error) => return fail(about, super::text_of(error), "check AWS credentials, region and TABLE_PREFIX"),
+        Err(error) => {
+            return fail(about, super::text_of(error), "check AWS credentials, region and TABLE_PREFIX");
+        }
     };
     if control.log.len() >= LOG_NEARLY_FULL || control.log_folded > 0 {
-        let found = format!("{} log entries wait, {} were only counted", control.log.len(), control.log_folded);
+        let found =
+            format!("{} log entries wait, {} were only counted", control.log.len(), control.log_folded);
         return fail(about, found, "the minute's sweep does not run: look at the halt function's schedule");
     }
     let state = if control.is_armed() { "armed" } else { "halted" };
@@ -138,13 +165,25 @@ pub(super) fn tables(found: &[(&str, String, Result<TableFacts, String>)]) -> Ch
 pub(super) fn keys(public: Option<&[u8; 32]>, signing: Result<Option<String>, String>) -> Check {
     let about = "link keys";
     let Some(public) = public else {
-        return fail(about, "LINK_PUBLIC_KEY is not set: no halt page opens", "set what holdfast init printed");
+        return fail(
+            about,
+            "LINK_PUBLIC_KEY is not set: no halt page opens",
+            "set what holdfast init printed",
+        );
     };
     let public: String = public.iter().map(|byte| format!("{byte:02x}")).collect();
     match signing {
         Ok(Some(half)) if half == public => ok(about, "a pair"),
-        Ok(Some(_)) => fail(about, "LINK_PUBLIC_KEY is not the public half of LINK_SIGNING_KEY", "set the pair that holdfast init printed"),
-        Ok(None) => warn(about, "no signing key: nobody can be invited", "set LINK_SIGNING_KEY, or its parameter's name"),
+        Ok(Some(_)) => fail(
+            about,
+            "LINK_PUBLIC_KEY is not the public half of LINK_SIGNING_KEY",
+            "set the pair that holdfast init printed",
+        ),
+        Ok(None) => warn(
+            about,
+            "no signing key: nobody can be invited",
+            "set LINK_SIGNING_KEY, or its parameter's name",
+        ),
         Err(why) => fail(about, why, "set LINK_SIGNING_KEY, or its parameter's name"),
     }
 }
@@ -176,15 +215,22 @@ pub(super) fn hot_config(hot: &Loaded) -> Check {
 /// Something can run, and the open day knows the cap.
 pub(super) fn caps(caps: &Caps, day: Result<Option<DayView>, String>) -> Check {
     let about = "caps";
-    let found = format!("{} a day, {} tokens and {} tool calls a run", caps.usd_per_day, caps.tokens_per_run, caps.tool_calls_per_run);
+    let found = format!(
+        "{} a day, {} tokens and {} tool calls a run",
+        caps.usd_per_day, caps.tokens_per_run, caps.tool_calls_per_run
+    );
     if caps.usd_per_day <= UsdNanos::ZERO || caps.tokens_per_run == 0 || caps.tool_calls_per_run == 0 {
         return warn(about, format!("{found}: nothing can run"), "raise the cap in the console");
     }
     match day {
-        Err(why) => fail(about, format!("the budget cannot be read: {why}"), "no model call is made until it can"),
-        Ok(Some(day)) if day.cap != caps.usd_per_day => {
-            warn(about, format!("{found}; the open day still has {}", day.cap), "save the cap again in the console")
+        Err(why) => {
+            fail(about, format!("the budget cannot be read: {why}"), "no model call is made until it can")
         }
+        Ok(Some(day)) if day.cap != caps.usd_per_day => warn(
+            about,
+            format!("{found}; the open day still has {}", day.cap),
+            "save the cap again in the console",
+        ),
         Ok(Some(_) | None) => ok(about, found),
     }
 }
@@ -193,11 +239,17 @@ pub(super) fn caps(caps: &Caps, day: Result<Option<DayView>, String>) -> Check {
 pub(super) fn model(prices: &Prices, model: &str, key: Result<bool, String>) -> Check {
     let about = "model";
     if !prices.0.contains_key(model) {
-        return fail(about, format!("{model} has no price row: it is refused before the call"), "add its prices, or set MODEL to one that has them");
+        return fail(
+            about,
+            format!("{model} has no price row: it is refused before the call"),
+            "add its prices, or set MODEL to one that has them",
+        );
     }
     match key {
         Ok(true) => ok(about, format!("{model} has a price row; its key is set")),
-        Ok(false) => fail(about, format!("{model}: ANTHROPIC_API_KEY is not set"), "set it, or its parameter's name"),
+        Ok(false) => {
+            fail(about, format!("{model}: ANTHROPIC_API_KEY is not set"), "set it, or its parameter's name")
+        }
         Err(why) => fail(about, why, "set ANTHROPIC_API_KEY, or its parameter's name"),
     }
 }
@@ -214,15 +266,24 @@ pub(super) fn scopes(token: &Result<TokenInfo, CrmError>) -> Check {
         Ok(token) => token,
         Err(error) => return fail(about, error.to_string(), "check HUBSPOT_TOKEN and HUBSPOT_BASE_URL"),
     };
-    let granted: BTreeSet<&str> = token.scopes.iter().map(String::as_str).filter(|scope| *scope != "oauth").collect();
+    let granted: BTreeSet<&str> =
+        token.scopes.iter().map(String::as_str).filter(|scope| *scope != "oauth").collect();
     let needed = BTreeSet::from(SCOPES);
     let missing: Vec<&str> = needed.difference(&granted).copied().collect();
     let more: Vec<&str> = granted.difference(&needed).copied().collect();
     if !missing.is_empty() {
-        return fail(about, format!("missing: {}", missing.join(", ")), "add them to the app in HubSpot, then install it again");
+        return fail(
+            about,
+            format!("missing: {}", missing.join(", ")),
+            "add them to the app in HubSpot, then install it again",
+        );
     }
     if !more.is_empty() {
-        return warn(about, format!("more than needed: {}", more.join(", ")), "take them from the app in HubSpot, then install it again");
+        return warn(
+            about,
+            format!("more than needed: {}", more.join(", ")),
+            "take them from the app in HubSpot, then install it again",
+        );
     }
     ok(about, format!("exactly the {} needed", SCOPES.len()))
 }
@@ -231,10 +292,22 @@ pub(super) fn scopes(token: &Result<TokenInfo, CrmError>) -> Check {
 pub(super) fn own_app(token: &Result<TokenInfo, CrmError>, app_id: Option<&str>) -> Check {
     let about = "own app";
     match (token.as_ref().ok().and_then(|token| token.app_id), app_id) {
-        (_, None) => fail(about, "HUBSPOT_APP_ID is not set: the agent's own writes would start runs", "set it to the app's id"),
-        (None, Some(id)) => warn(about, format!("HubSpot does not name the token's app; HUBSPOT_APP_ID is {id}"), "compare it with the app's page in HubSpot"),
+        (_, None) => fail(
+            about,
+            "HUBSPOT_APP_ID is not set: the agent's own writes would start runs",
+            "set it to the app's id",
+        ),
+        (None, Some(id)) => warn(
+            about,
+            format!("HubSpot does not name the token's app; HUBSPOT_APP_ID is {id}"),
+            "compare it with the app's page in HubSpot",
+        ),
         (Some(app), Some(id)) if app.to_string() == id => ok(about, format!("app {id}")),
-        (Some(app), Some(id)) => fail(about, format!("the token is of app {app}, HUBSPOT_APP_ID is {id}"), "set it to the token's app"),
+        (Some(app), Some(id)) => fail(
+            about,
+            format!("the token is of app {app}, HUBSPOT_APP_ID is {id}"),
+            "set it to the token's app",
+        ),
     }
 }
 
@@ -247,7 +320,11 @@ pub(super) fn stages(stages: &Stages, pipelines: &Result<Vec<Pipeline>, CrmError
     };
     let allowed = stages.0.iter().filter(|rule| rule.agent_may_move_here).count();
     if allowed == 0 {
-        return warn(about, "none is allowed: every set_stage is refused", "allow stages on the console's page Pipeline");
+        return warn(
+            about,
+            "none is allowed: every set_stage is refused",
+            "allow stages on the console's page Pipeline",
+        );
     }
     let (mut wrong, mut odd) = (Vec::new(), Vec::new());
     for rule in &stages.0 {
@@ -277,7 +354,9 @@ fn differs(rule: &StageRule, pipelines: &[Pipeline]) -> Option<String> {
     let name = format!("{} ({})", rule.label, rule.stage_id);
     match stage_of(rule, pipelines) {
         None => Some(format!("{name} is not in HubSpot's pipeline {}", rule.pipeline_id)),
-        Some(stage) if stage.closed && !rule.closed => Some(format!("{name} is closed in HubSpot, and listed as open")),
+        Some(stage) if stage.closed && !rule.closed => {
+            Some(format!("{name} is closed in HubSpot, and listed as open"))
+        }
         Some(stage) if !stage.writable && rule.agent_may_move_here => {
             Some(format!("{name} takes no deals from an app"))
         }
@@ -296,7 +375,9 @@ pub(super) fn webhook(secrets: Result<usize, String>, target: Result<String, Str
     match (secrets, target) {
         (Err(why), _) => fail(about, why, "set HUBSPOT_CLIENT_SECRET, or its parameter's name"),
         (_, Err(why)) => fail(about, why, "set HUBSPOT_TARGET_URL to the address registered at HubSpot"),
-        (Ok(2..), Ok(_)) => warn(about, "two client secrets: a rotation is under way", "drop the old one when it is over"),
+        (Ok(2..), Ok(_)) => {
+            warn(about, "two client secrets: a rotation is under way", "drop the old one when it is over")
+        }
         (Ok(_), Ok(url)) => ok(about, format!("client secret set; target {url}")),
     }
 }
@@ -306,7 +387,11 @@ pub(super) fn slack(set: Result<bool, String>) -> Check {
     let about = "Slack";
     match set {
         Ok(true) => ok(about, "set"),
-        Ok(false) => warn(about, "not set: a tripped cap pings nobody", "set SLACK_WEBHOOK_URL, or its parameter's name"),
+        Ok(false) => warn(
+            about,
+            "not set: a tripped cap pings nobody",
+            "set SLACK_WEBHOOK_URL, or its parameter's name",
+        ),
         Err(why) => fail(about, why, "set SLACK_WEBHOOK_URL, or its parameter's name"),
     }
 }
@@ -316,7 +401,13 @@ pub(super) fn clock(now: Timestamp, date: Result<String, String>) -> Check {
     let about = "clock";
     let date = match date {
         Ok(date) => date,
-        Err(why) => return warn(about, format!("HubSpot did not tell the time: {why}"), "check HUBSPOT_BASE_URL and the network"),
+        Err(why) => {
+            return warn(
+                about,
+                format!("HubSpot did not tell the time: {why}"),
+                "check HUBSPOT_BASE_URL and the network",
+            );
+        }
     };
     let Ok(theirs) = jiff::fmt::rfc2822::parse(&date) else {
         return warn(about, "HubSpot's time could not be read", "try again");
@@ -324,8 +415,12 @@ pub(super) fn clock(now: Timestamp, date: Result<String, String>) -> Check {
     let skew = now.as_second().saturating_sub(theirs.timestamp().as_second());
     let found = format!("{} s off HubSpot's", skew.saturating_abs());
     match skew.saturating_abs() {
-        s if s >= SKEW_S_MAX => fail(about, found, "set the clock of this machine (the functions have their own)"),
-        s if s >= SKEW_S_WARN => warn(about, found, "set the clock of this machine (the functions have their own)"),
+        s if s >= SKEW_S_MAX => {
+            fail(about, found, "set the clock of this machine (the functions have their own)")
+        }
+        s if s >= SKEW_S_WARN => {
+            warn(about, found, "set the clock of this machine (the functions have their own)")
+        }
         _ => ok(about, found),
     }
 }
@@ -334,10 +429,14 @@ pub(super) fn clock(now: Timestamp, date: Result<String, String>) -> Check {
 pub(super) fn audit_log(lag: Result<&Lag, String>) -> Check {
     let about = "audit log";
     match lag {
-        Err(why) => fail(about, why, "check DATABASE_URL; migrate it by invoking audit with {\"migrate\":\"audit\"}"),
-        Ok(lag) if lag.parked > 0 => {
-            warn(about, format!("{} entries; rows that could not be appended: {}", lag.entries, lag.parked), "look at them in audit.parked")
+        Err(why) => {
+            fail(about, why, "check DATABASE_URL; migrate it by invoking audit with {\"migrate\":\"audit\"}")
         }
+        Ok(lag) if lag.parked > 0 => warn(
+            about,
+            format!("{} entries; rows that could not be appended: {}", lag.entries, lag.parked),
+            "look at them in audit.parked",
+        ),
         Ok(lag) => ok(about, format!("{} entries", lag.entries)),
     }
 }
@@ -346,7 +445,9 @@ pub(super) fn audit_log(lag: Result<&Lag, String>) -> Check {
 pub(super) fn is_drill(row: &Row) -> bool {
     let says = |text: &str| text.to_lowercase().contains("drill");
     let source = row.detail.as_ref().and_then(|detail| detail.get("source")?.as_str());
-    row.target_id.as_deref() == Some("customer:drill") || source.is_some_and(says) || row.because.as_deref().is_some_and(says)
+    row.target_id.as_deref() == Some("customer:drill")
+        || source.is_some_and(says)
+        || row.because.as_deref().is_some_and(says)
 }
 
 /// Somebody rehearsed within a month.

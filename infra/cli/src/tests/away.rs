@@ -41,7 +41,11 @@ async fn from_nothing_to_running_to_halted() {
     assert!(rig.is_armed().await);
     let status = rig.run("status").await;
     assert_eq!((status.exit_code(), &status.json["state"]), (0, &json!("running_dry")), "{}", text(&status));
-    assert!(text(&status).contains("ok RUNNING In dry-run: it reads deals and changes nothing."), "{}", text(&status));
+    assert!(
+        text(&status).contains("ok RUNNING In dry-run: it reads deals and changes nothing."),
+        "{}",
+        text(&status)
+    );
 
     assert_eq!(rig.run("halt").await.exit_code(), 0);
     let status = rig.run("status").await;
@@ -68,7 +72,9 @@ async fn the_second_init_changes_nothing_and_a_foreign_pair_is_refused() {
 
 #[tokio::test]
 async fn a_pin_is_asked_twice_or_made_and_never_taken_from_nobody() {
-    for (typed, code) in [(&[] as &[&str], 2), (&["12345", "12345"], 2), (&[PIN, "271829"], 2), (&[PIN, PIN], 0)] {
+    for (typed, code) in
+        [(&[] as &[&str], 2), (&["12345", "12345"], 2), (&[PIN, "271829"], 2), (&[PIN, PIN], 0)]
+    {
         let rig = Rig::new().await;
         let made = rig.run_typing("init --name Marieke", typed).await;
         assert_eq!(made.exit_code(), code, "{typed:?} {made:?}");
@@ -97,7 +103,11 @@ async fn a_resume_needs_the_word_and_what_was_shown() {
     typist.meanwhile = Some(Box::new(move || {
         let press = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let press = Press { actor: Actor::System("page".into()), source: "page".into(), because: "pressed".into() };
+            let press = Press {
+                actor: Actor::System("page".into()),
+                source: "page".into(),
+                because: "pressed".into(),
+            };
             runtime.block_on(interlock_at(&dynamo, &redis).halt(&Scope::Global, &press));
         };
         std::thread::spawn(press).join().unwrap();
@@ -120,7 +130,10 @@ async fn as_before_turns_writes_on_again_and_nothing_else_does() {
         (&["resume", "--yes", "--because", "the cause is fixed"] as &[&str], "running_dry"),
         (&["resume", "--yes", "--because", "the cause is fixed", "--as-before"], "running_writes"),
     ] {
-        rig.interlock().flip("append_note", types::Mode::Live, &actor, "quiet days", "console").await.unwrap();
+        rig.interlock()
+            .flip("append_note", types::Mode::Live, &actor, "quiet days", "console")
+            .await
+            .unwrap();
         rig.run("halt").await;
         let resumed = rig.run_quoted(words).await;
         assert_eq!(resumed.exit_code(), 0, "{resumed:?}");
@@ -175,7 +188,10 @@ async fn an_invitation_adds_a_phone_and_a_revocation_takes_all_back() {
     assert_eq!((revoked.exit_code(), &revoked.json["anybody_can_resume"]), (0, &json!(false)));
     let people = rig.interlock().people().await.unwrap();
     let person = &people.people[&marieke()];
-    assert!(person.revoked_ms.is_some() && person.keys.values().all(|key| key.revoked_ms.is_some()), "{person:?}");
+    assert!(
+        person.revoked_ms.is_some() && person.keys.values().all(|key| key.revoked_ms.is_some()),
+        "{person:?}"
+    );
     assert_eq!(rig.run("revoke --person nobody").await.exit_code(), 1);
     let mut verbs = rig.verbs().await;
     verbs.sort();
@@ -243,7 +259,9 @@ fn intent(state: IntentState) -> Intent {
 
 #[tokio::test]
 async fn only_a_write_that_waits_for_a_person_is_closed_and_once() {
-    for (found, state) in [("there", EntryState::Applied), ("absent", EntryState::Failed), ("", EntryState::Unknown)] {
+    for (found, state) in
+        [("there", EntryState::Applied), ("absent", EntryState::Failed), ("", EntryState::Unknown)]
+    {
         let rig = Rig::ready().await;
         let ledger = rig.ledger();
         let mut run = run_of("event-1");
@@ -251,7 +269,8 @@ async fn only_a_write_that_waits_for_a_person_is_closed_and_once() {
         run = ledger.run(&run.run_id).await.unwrap();
         let commit = Commit { intents: vec![intent(IntentState::Unknown)], ..Commit::default() };
         assert_eq!(ledger.commit(&mut run, commit).await.unwrap(), Stored::Yes);
-        let mut words = vec!["checked", "--as", "marieke", "--intent", "i-1", "--because", "looked at the deal"];
+        let mut words =
+            vec!["checked", "--as", "marieke", "--intent", "i-1", "--because", "looked at the deal"];
         if !found.is_empty() {
             words.extend(["--found", found]);
         }
@@ -266,8 +285,12 @@ async fn only_a_write_that_waits_for_a_person_is_closed_and_once() {
         let stored = ledger.transcript(&run.run_id).await.unwrap().intents[&(1, 0)].clone();
         assert_eq!((stored.state, stored.outcome.unwrap().state), (IntentState::Closed, state));
         let rows = ledger.unacknowledged(10).await.unwrap();
-        let row = rows.into_iter().map(|row| row.entry.unwrap()).find(|row| row.verb == "append_note").unwrap();
+        let row =
+            rows.into_iter().map(|row| row.entry.unwrap()).find(|row| row.verb == "append_note").unwrap();
         assert_eq!((row.state, row.reason, row.event_no), (state, Some(Reason::CheckedByHand), 4));
-        assert_eq!((row.actor, row.because.as_deref()), (Actor::Person(marieke()), Some("looked at the deal")));
+        assert_eq!(
+            (row.actor, row.because.as_deref()),
+            (Actor::Person(marieke()), Some("looked at the deal"))
+        );
     }
 }

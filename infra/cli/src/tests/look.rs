@@ -59,11 +59,23 @@ async fn a_whole_install_passes_and_no_secret_is_shown() {
     whole(&mut rig, &hubspot).await;
     let report = rig.run("doctor").await;
     assert_eq!(report.json["fail"], 0, "{}", text(&report));
-    for about in ["switch store", "control item", "tables", "link keys", "hot config", "caps", "model", "token scopes"] {
-        assert_eq!(status_of(&report, about).map(|(status, _)| status), Some(Status::Ok), "{about}: {}", text(&report));
+    for about in
+        ["switch store", "control item", "tables", "link keys", "hot config", "caps", "model", "token scopes"]
+    {
+        assert_eq!(
+            status_of(&report, about).map(|(status, _)| status),
+            Some(Status::Ok),
+            "{about}: {}",
+            text(&report)
+        );
     }
     for about in ["own app", "stages", "clock", "webhook", "Slack", "audit log"] {
-        assert_eq!(status_of(&report, about).map(|(status, _)| status), Some(Status::Ok), "{about}: {}", text(&report));
+        assert_eq!(
+            status_of(&report, about).map(|(status, _)| status),
+            Some(Status::Ok),
+            "{about}: {}",
+            text(&report)
+        );
     }
     assert_eq!(status_of(&report, "last drill").unwrap(), (Status::Warn, "none on record".into()));
     assert!(!format!("{report:?}").contains("canary"), "{report:?}");
@@ -156,7 +168,12 @@ async fn an_install_without_anything_names_each_gap() {
     let report = rig.run("doctor").await;
     assert_eq!(report.exit_code(), 1);
     for about in ["control item", "link keys", "people", "model", "token scopes", "webhook", "audit log"] {
-        assert_eq!(status_of(&report, about).map(|(status, _)| status), Some(Status::Fail), "{about}: {}", text(&report));
+        assert_eq!(
+            status_of(&report, about).map(|(status, _)| status),
+            Some(Status::Fail),
+            "{about}: {}",
+            text(&report)
+        );
     }
     let mut nothing = rig.variables.clone();
     nothing.insert("TABLE_PREFIX", "other-".to_owned());
@@ -222,7 +239,12 @@ async fn why_a_deal_was_moved_is_answered_in_sentences_and_the_log_verifies() {
     let answer = rig.run("why deal 4187 --to closedlost --from 2026-03-01 --until 2026-03-31").await;
     let said = text(&answer);
     assert_eq!((answer.exit_code(), &answer.json["found"]), (0, &json!(true)), "{said}");
-    assert!(said.contains("the agent moved deal 4187 from \u{201c}Negotiation\u{201d} to \u{201c}Closed Lost\u{201d}."), "{said}");
+    assert!(
+        said.contains(
+            "the agent moved deal 4187 from \u{201c}Negotiation\u{201d} to \u{201c}Closed Lost\u{201d}."
+        ),
+        "{said}"
+    );
     assert!(said.contains("Because: \u{201c}they bought elsewhere"), "{said}");
     assert!(said.contains("It had read: read deal 4187."), "{said}");
     assert!(said.contains("Writes for set_stage were turned on by Marieke at 17 Mar"), "{said}");
@@ -234,7 +256,8 @@ async fn why_a_deal_was_moved_is_answered_in_sentences_and_the_log_verifies() {
 
     let verified = rig.run("verify").await;
     assert_eq!((verified.exit_code(), &verified.json["entries"]), (0, &json!(3)), "{verified:?}");
-    let head = format!("{}:{}", verified.json["head"]["seq"], verified.json["head"]["hash"].as_str().unwrap());
+    let head =
+        format!("{}:{}", verified.json["head"]["seq"], verified.json["head"]["hash"].as_str().unwrap());
     assert_eq!(rig.run_quoted(&["verify", "--against", &head]).await.exit_code(), 0);
     let beyond = rig.run_quoted(&["verify", "--against", &format!("9:{}", "ab".repeat(32))]).await;
     assert_eq!((beyond.exit_code(), &beyond.json["first_bad"]["seq"]), (1, &json!(4)), "{beyond:?}");

@@ -1,5 +1,5 @@
-//! Whole subcommands over real wire stores and a strict stand-in for HubSpot. Must never reach a store behind the command's
-//! back except to look, or to do what somebody else does meanwhile.
+//! Whole subcommands over real wire stores and a strict stand-in for HubSpot. Must never reach a store behind
+//! the command's back except to look, or to do what somebody else does meanwhile.
 mod away;
 mod look;
 mod stop;
@@ -26,7 +26,7 @@ pub(super) struct Rig {
     pub(super) variables: BTreeMap<&'static str, String>,
     pub(super) dynamo: LocalDynamo,
     pub(super) redis: LocalRedis,
-    ssm: LocalSsm,
+    _ssm: LocalSsm,
     pub(super) postgres: Option<LocalPostgres>,
     data: Option<DataDir>,
 }
@@ -57,7 +57,7 @@ impl Rig {
             ("REDIS_URL", redis.url().to_owned()),
             ("PUBLIC_HALT_URL", "https://halt.example".to_owned()),
         ]);
-        Self { variables, dynamo, redis, ssm, postgres: None, data: Some(data) }
+        Self { variables, dynamo, redis, _ssm: ssm, postgres: None, data: Some(data) }
     }
 
     /// Set up, with Marieke's link and PIN.
@@ -90,7 +90,9 @@ impl Rig {
     }
 
     fn keep_keys(&mut self, made: &Report) {
-        for (variable, field) in [("LINK_SIGNING_KEY", "link_signing_key"), ("LINK_PUBLIC_KEY", "link_public_key")] {
+        for (variable, field) in
+            [("LINK_SIGNING_KEY", "link_signing_key"), ("LINK_PUBLIC_KEY", "link_public_key")]
+        {
             self.variables.insert(variable, made.json[field].as_str().unwrap().to_owned());
         }
     }

@@ -39,7 +39,8 @@ async fn one_customer_is_halted_alone_and_by_name_of_the_presser() {
 #[tokio::test]
 async fn either_store_is_enough_and_neither_is_a_failure() {
     let rig = Rig::running().await;
-    let only_flags = run_in(&rig.without("AWS_ENDPOINT_URL_DYNAMODB"), &["halt"], &mut Typist::default()).await;
+    let only_flags =
+        run_in(&rig.without("AWS_ENDPOINT_URL_DYNAMODB"), &["halt"], &mut Typist::default()).await;
     assert_eq!(only_flags.exit_code(), 0, "{only_flags:?}");
     assert_eq!(only_flags.json["confirmed"], "switch_store");
     assert!(text(&only_flags).contains("writes in flight: unknown"), "{}", text(&only_flags));
@@ -56,7 +57,7 @@ async fn either_store_is_enough_and_neither_is_a_failure() {
     assert_eq!(neither.exit_code(), 1);
     let three = neither.failed.as_ref().unwrap();
     assert_eq!(three.what, "NOT confirmed: the agent may still run");
-    assert!(text(&neither).contains("revoke its access token"), "{}", text(&neither));
+    assert!(text(&neither).contains("revoke the app's access token"), "{}", text(&neither));
 }
 
 #[tokio::test]
@@ -102,15 +103,20 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.parse().unwrap()
 }
 
-const TAKEN: &str = "HTTP/1.1 303 See Other\r\nlocation: /s/abc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-const PAGE: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<div id=\"live\" data-s=\"HALTING. 2 writes in flight.\">";
-const UNCONFIRMED: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const TAKEN: &str =
+    "HTTP/1.1 303 See Other\r\nlocation: /s/abc\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const PAGE: &str =
+    "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<div id=\"live\" data-s=\"HALTING. 2 writes in flight.\">";
+const UNCONFIRMED: &str =
+    "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn with_a_link_the_page_is_pressed_and_its_own_words_repeated() {
     let (base, asked) = page(vec![TAKEN, PAGE]).await;
-    let variables =
-        BTreeMap::from([("PUBLIC_HALT_URL", base), ("HOLDFAST_HALT_LINK", "https://old.example/s/abc".to_owned())]);
+    let variables = BTreeMap::from([
+        ("PUBLIC_HALT_URL", base),
+        ("HOLDFAST_HALT_LINK", "https://old.example/s/abc".to_owned()),
+    ]);
     let halted = run_in(&variables, &["halt", "--customer", "1234"], &mut Typist::default()).await;
     assert_eq!((halted.exit_code(), &halted.json["confirmed"]), (0, &"at_least_one".into()), "{halted:?}");
     assert!(text(&halted).contains("HALTING. 2 writes in flight."), "{}", text(&halted));
@@ -179,13 +185,20 @@ fn writes_under_way_are_named_by_deal_and_an_overdue_one_is_unknown() {
     let overdue = permit("4411", "88", NOW_MS);
     let shown = halt::report(&Scope::Global, &halted(control(vec![live, overdue], vec![]), both), NOW_MS);
     let said = text(&shown);
-    assert!(said.contains("HALTING every customer: writes already under way: 1; results still unknown: 1"), "{said}");
-    assert!(said.contains("Stage of deal 4302, customer 1234, finished in 28 seconds at the latest"), "{said}");
+    assert!(
+        said.contains("HALTING every customer: writes already under way: 1; results still unknown: 1"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Stage of deal 4302, customer 1234, finished in 28 seconds at the latest"),
+        "{said}"
+    );
     assert!(said.contains("Stage of deal 4411, customer 88: HubSpot never answered"), "{said}");
     assert!(!said.contains("othing in flight"), "{said}");
     assert_eq!(shown.json["in_flight"][0]["target"], "deal:4302");
 
-    let unknown = halt::report(&Scope::Global, &halted(control(vec![], vec![permit("1", "2", 0)]), both), NOW_MS);
+    let unknown =
+        halt::report(&Scope::Global, &halted(control(vec![], vec![permit("1", "2", 0)]), both), NOW_MS);
     assert!(text(&unknown).contains("nothing is being sent; results still unknown: 1"), "{}", text(&unknown));
     let nothing = halt::report(&Scope::Global, &halted(control(vec![], vec![]), FlagHalt::Failed), NOW_MS);
     assert!(text(&nothing).contains("nothing in flight"), "{}", text(&nothing));
@@ -199,7 +212,10 @@ fn a_customer_press_that_became_a_global_one_says_so() {
     let other = permit("4302", "88", NOW_MS + 9_000);
     let shown = halt::report(&scope, &halted(control(vec![other], vec![]), FlagHalt::Failed), NOW_MS);
     assert!(text(&shown).contains("everything was halted instead"), "{}", text(&shown));
-    assert_eq!((&shown.json["scope"], &shown.json["in_flight"][0]["customer_id"]), (&"global".into(), &"88".into()));
+    assert_eq!(
+        (&shown.json["scope"], &shown.json["in_flight"][0]["customer_id"]),
+        (&"global".into(), &"88".into())
+    );
 }
 
 #[test]
@@ -215,5 +231,7 @@ fn a_sent_press_is_not_a_confirmed_one() {
         assert_eq!((shown.exit_code(), &shown.json["confirmed"]), (code, &confirmed.into()), "{flags:?}");
         assert!(!text(&shown).contains("HALTED"), "{}", text(&shown));
     }
-    assert!(why(&halt::report(&Scope::Global, &of(FlagHalt::Failed), NOW_MS)).contains("neither switch answered"));
+    assert!(
+        why(&halt::report(&Scope::Global, &of(FlagHalt::Failed), NOW_MS)).contains("neither switch answered")
+    );
 }
