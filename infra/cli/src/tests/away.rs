@@ -1,5 +1,5 @@
 //! What leads away from safe: set up, resume, invite, and its undoing.
-use super::{PIN, Rig, Typist, interlock_at, marieke, run_in, text, why};
+use super::{NOWHERE, PIN, Rig, Typist, interlock_at, marieke, run_in, text, why};
 use interlock::{Press, Role, State};
 use ledger::{Commit, EventRef, Intent, IntentState, Run, RunStatus, Stored};
 use serde_json::json;
@@ -87,6 +87,17 @@ async fn a_pin_is_asked_twice_or_made_and_never_taken_from_nobody() {
     assert!(PinHash::from_phc(people.people[&marieke()].pin_hash.as_deref().unwrap()).matches(&told));
 }
 
+/// Presses HALT in the stores that are reachable, on a thread of its own.
+fn pressing(dynamo: String, redis: String) -> impl FnOnce() {
+    let press = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let actor = Actor::System("page".into());
+        let press = Press { actor, source: "page".into(), because: "pressed".into() };
+        runtime.block_on(interlock_at(&dynamo, &redis).halt(&Scope::Global, &press));
+    };
+    || std::thread::spawn(press).join().unwrap()
+}
+
 #[tokio::test]
 async fn a_resume_needs_the_word_and_what_was_shown() {
     let rig = Rig::ready().await;
@@ -97,24 +108,16 @@ async fn a_resume_needs_the_word_and_what_was_shown() {
     assert_eq!(other_word.exit_code(), 1);
     assert!(!rig.is_armed().await);
 
-    // Somebody presses HALT while she reads.
+    // Somebody presses HALT while she reads; it lands in both switches, or in one of them alone.
     let (dynamo, redis) = (rig.dynamo.endpoint().to_owned(), rig.redis.url().to_owned());
-    let mut typist = Typist::of(&["resume"]);
-    typist.meanwhile = Some(Box::new(move || {
-        let press = move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let press = Press {
-                actor: Actor::System("page".into()),
-                source: "page".into(),
-                because: "pressed".into(),
-            };
-            runtime.block_on(interlock_at(&dynamo, &redis).halt(&Scope::Global, &press));
-        };
-        std::thread::spawn(press).join().unwrap();
-    }));
-    let raced = run_in(&rig.variables, &words, &mut typist).await;
-    assert_eq!((raced.exit_code(), &raced.json["why"]), (1, &json!("pressed_again")), "{raced:?}");
-    assert!(!rig.is_armed().await);
+    let (no_dynamo, no_redis) = (format!("http://{NOWHERE}"), format!("redis://{NOWHERE}/"));
+    for (dynamo, redis) in [(&dynamo, &redis), (&dynamo, &no_redis), (&no_dynamo, &redis)] {
+        let mut typist = Typist::of(&["resume"]);
+        typist.meanwhile = Some(Box::new(pressing(dynamo.clone(), redis.clone())));
+        let raced = run_in(&rig.variables, &words, &mut typist).await;
+        assert_eq!((raced.exit_code(), &raced.json["why"]), (1, &json!("pressed_again")), "{dynamo} {redis}");
+        assert!(!rig.is_armed().await);
+    }
     assert_eq!(run_in(&rig.variables, &words, &mut Typist::of(&["resume"])).await.exit_code(), 0);
     assert!(rig.is_armed().await);
     let again = run_in(&rig.variables, &words, &mut Typist::of(&["resume"])).await;
