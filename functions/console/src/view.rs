@@ -85,6 +85,7 @@ impl RowView {
     /// What became of it, in one or two words.
     pub(crate) fn result(&self) -> &'static str {
         match (self.state, self.tier) {
+            (EntryState::Applied, None) if self.verb == "run" => "Ended",
             (EntryState::Applied, Some(Tier::Read)) => "Read",
             (EntryState::Applied, Some(Tier::Ask)) => "Asked",
             (EntryState::Applied, _) => "Did",

@@ -11,11 +11,13 @@ use types::{Mode, Stages, Timestamp};
 use web::{Response, Zone};
 
 /// Rows of "Last actions".
-const LAST: u32 = 12;
+const LAST: usize = 12;
+/// Rows that are looked at for them.
+const LOOKED_AT: u32 = 100;
 
 /// The page.
 pub(crate) async fn page(visit: &Visit<'_>) -> Response {
-    let newest = Query { limit: LAST, ..Query::default() };
+    let newest = Query { limit: LOOKED_AT, ..Query::default() };
     let ((frame, inbox), counts, last) = tokio::join!(
         visit.framed(),
         counts(visit),
@@ -36,11 +38,19 @@ pub(crate) async fn page(visit: &Visit<'_>) -> Response {
         spend: spend(visit),
         spend_unread: visit.sight.day.is_none(),
         tools: counts.map(|counts| tool_days(visit, &counts, today)),
-        last: last.map(|page| page.rows.into_iter().map(|row| RowView::of(row, people)).collect()),
+        last: last.map(|page| {
+            let acts = page.rows.into_iter().filter(is_act).take(LAST);
+            acts.map(|row| RowView::of(row, people)).collect()
+        }),
         all_dry: visit.sight.control.as_ref().is_some_and(|control| control.mode_changes.is_empty()),
         resume: state.offers_resume(),
     };
     page_of(&frame, &view)
+}
+
+/// Neither a read nor the end of a run: something that was done, would have been done, or was refused.
+fn is_act(row: &audit_log::Row) -> bool {
+    row.verb != "run" && row.tier != Some(types::Tier::Read)
 }
 
 fn calls_on(counts: &[Count], day: &str) -> i64 {
@@ -105,51 +115,39 @@ fn capital(text: &str) -> String {
 
 fn needs(inbox: &Inbox, stages: &Stages, now: Timestamp) -> Vec<Need> {
     let mut needs = Vec::new();
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    let mut add = |count: u64, text: String, link: &str, link_text: &'static str| {
+    let size = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let mut add = |count: u64, (one, many): (&str, &str), link: &str, link_text: &'static str| {
         if count > 0 {
-            needs.push(Need { count, text, link: link.to_owned(), link_text });
+            let text = if count == 1 { one } else { many };
+            needs.push(Need { count, text: text.to_owned(), link: link.to_owned(), link_text });
         }
     };
     if let Some(checks) = &inbox.checks {
-        add(
-            count(checks.len()),
-            "writes that HubSpot never answered: look at the deal".to_owned(),
-            "/waiting",
-            "Check them",
-        );
+        let words = ("write that HubSpot never answered", "writes that HubSpot never answered");
+        add(size(checks.len()), words, "/waiting", "Look at the deal");
     }
     if let Some(drafts) = &inbox.drafts {
         let oldest = drafts.last().map(|row| days::waited(row.at, now)).unwrap_or_default();
-        add(
-            count(drafts.len()),
-            format!("drafts wait for a person to send. Oldest: {oldest}"),
-            "/drafts",
-            "Read the drafts",
-        );
+        let one = format!("draft waits for a person to send. Since: {oldest}");
+        let many = format!("drafts wait for a person to send. Oldest: {oldest}");
+        add(size(drafts.len()), (&one, &many), "/drafts", "Read the drafts");
     }
     if let Some(open) = inbox.not_judged {
-        add(
-            open,
-            "would-have actions you have not judged yet".to_owned(),
-            "/would-have?judged=not_yet",
-            "Judge them",
-        );
+        let words =
+            ("would-have action you have not judged yet", "would-have actions you have not judged yet");
+        add(open, words, "/would-have?judged=not_yet", "Judge them");
     }
     if let Some(held) = &inbox.held {
-        add(
-            count(held.len()),
-            "events wait: they met a halt before they began".to_owned(),
-            "/waiting",
-            "Start or discard",
-        );
+        let words =
+            ("event waits: it met a halt before it began", "events wait: they met a halt before they began");
+        add(size(held.len()), words, "/waiting", "Start or discard");
     }
     for ask in inbox.asks.iter().flatten().take(3) {
-        let label = stages.label(&ask.stage_id);
-        let text = format!(
-            "times the agent asked for stage “{label}”, which is not in your list. Each was refused."
-        );
-        add(ask.times, text, "/pipeline", "Look at the stage");
+        let rest =
+            format!("the agent asked for stage “{}”, which is not in your list", stages.label(&ask.stage_id));
+        let (one, many) =
+            (format!("time {rest}. It was refused."), format!("times {rest}. Each was refused."));
+        add(ask.times, (&one, &many), "/pipeline", "Look at the stage");
     }
     needs
 }

@@ -94,7 +94,8 @@ fn filters(view: &Audit) -> Markup {
                     (kit::option("", "Any", &chosen.to))
                     @for (id, label) in &view.stages { (kit::option(id, label, &chosen.to)) }
                 } }
-            div { label for="from" { "From" } input id="from" name="from" type="date" value=(kit::short(from, 300));
+            div { label for="from" { "From" } input id="from" name="from" type="date" value=(kit::short(from,
+                300));
                 }
             div { label for="until" { "Until" } input id="until" name="until" type="date"
                 value=(kit::short(&chosen.until, 300)); }

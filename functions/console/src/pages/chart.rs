@@ -52,6 +52,8 @@ pub(crate) fn spend(spend: &Spend) -> Markup {
         format!("{} spent and {} reserved of a cap of {} today.", spend.spent, spend.pending, spend.cap);
     // The label of the dot stands left of it in the afternoon, so that it never leaves the picture.
     let late = spend.minute > 900;
+    // And above it, so that a small sum is not written over the axis.
+    let label_y = y.saturating_sub(6).max(TOP);
     html! {
         svg class="c" viewBox="0 0 470 180" role="img" aria-label=(label) {
             text class="h" x=(LEFT) y=(cap.saturating_sub(8)) { "Cap " (spend.cap) ": the agent halts here" }
@@ -67,7 +69,7 @@ pub(crate) fn spend(spend: &Spend) -> Markup {
             @if spend.tripped {
                 rect x=(x.saturating_sub(6)) y=(y.saturating_sub(6)) width="12" height="12" fill="#0a73b7" {}
             } @else { circle cx=(x) cy=(y) r="6" fill="#0a73b7" {} }
-            text class="h" y=(y.saturating_add(4)) x=(if late { x.saturating_sub(12) } else {
+            text class="h" y=(label_y) x=(if late { x.saturating_sub(12) } else {
                 x.saturating_add(12) })
                 text-anchor=(if late { "end" } else { "start" }) { (spend.spent) " now" }
         }

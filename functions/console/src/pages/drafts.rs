@@ -93,7 +93,8 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
     let row = draft.row;
     html! {
         section class="box" aria-label="The draft" {
-            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
+                }
             p { b { "To " } (kit::short(&draft.name, 80)) " " (kit::short(&draft.email, 254)) " "
                 // The tool refuses a recipient that is not a contact of the deal.
                 @if row.warnings.iter().any(|warning| warning.contains("recipient")) {

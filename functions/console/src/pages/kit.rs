@@ -84,6 +84,7 @@ pub(crate) fn change(what_was: &What) -> Markup {
 /// The result of a row: hollow for would-have, solid for done.
 pub(crate) fn result(row: &RowView) -> Markup {
     let class = match row.state {
+        EntryState::Applied if row.verb == "run" => "b",
         EntryState::Applied => "b on",
         EntryState::Unknown | EntryState::Failed => "b w",
         EntryState::Opened

@@ -147,7 +147,8 @@ fn may(row: &StageRow, change: bool) -> Markup {
     let settable = row.allowed || row.exists == Some(true);
     html! {
         @if change && settable {
-            select name={ "s:" (row.id) } aria-label={ "May the agent move deals to " (kit::short(&row.label, 60))
+            select name={ "s:" (row.id) } aria-label={ "May the agent move deals to " (kit::short(&row.label,
+                60))
                 "?" } {
                 option value="yes" selected[row.allowed] { "Yes" }
                 option value="no" selected[!row.allowed] { "No, a person does this" }
@@ -181,7 +182,8 @@ pub(crate) fn difference(frame: &Frame, view: &Difference, status: u16) -> Respo
         div class="col" {
             a href="/pipeline" { "Pipeline stages" }
             h1 { "What changes" }
-            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
+                }
             @for row in &view.added { p { span class="b on" { "+ allow" } " " (stage(row)) } }
             @for row in &view.removed { p { span class="b" { "− disallow" } " " (stage(row)) } }
             p class="sub" {

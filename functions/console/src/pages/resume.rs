@@ -50,7 +50,8 @@ pub(crate) fn page(frame: &Frame, view: &Resume, status: u16) -> Response {
                 p { (kit::plural(u64::try_from(view.customers).unwrap_or(u64::MAX), "customer stays",
                     "customers stay")) " halted." }
             }
-            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
+            @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
+                }
             @match &view.shown {
                 _ if view.cap_first => p class="note" {
                     b { "The daily budget is used up." } " Raise the cap first, or wait for 00:00 "
@@ -81,7 +82,8 @@ fn form(view: &Resume, frame: &Frame, shown: &Shown) -> Markup {
                     "As before: writes on for " (kit::short(&wrote.join(" and "), 300)) }
             }
             label for="why" { "Why is it safe to resume? (10 characters or more)" }
-            textarea id="why" name="why" required minlength="10" maxlength="300" { (kit::lines(&view.why, 400)) }
+            textarea id="why" name="why" required minlength="10" maxlength="300" { (kit::lines(&view.why,
+                400)) }
             label for="pin" { "Your PIN" }
             input id="pin" name="pin" type="password" inputmode="numeric" autocomplete="current-password"
                 required

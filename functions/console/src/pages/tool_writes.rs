@@ -51,7 +51,8 @@ pub(crate) fn page(frame: &Frame, view: &ToolWrites, status: u16) -> Response {
                 None => p class="note" {
                     "The log cannot be read now: there is no count of surprises to decide by." },
             }
-            @if let Some(error) = &view.typed.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
+            @if let Some(error) = &view.typed.error { p class="note" role="alert" { b { (kit::short(error,
+                300)) } }
                 }
             @if frame.viewer.may_change { (form(frame, view, &action)) }
             p class="sub" { "Your name and the reason go into the audit log." }

@@ -138,7 +138,8 @@ fn check(frame: &Frame, view: &Waiting, row: &CheckRow) -> Markup {
                     option value="absent" { "It is not there" }
                 }
                 label for=(id) { "How did you check? (10 characters or more)" }
-                input id=(id) name="why" required minlength="10" maxlength="300" value=(kit::short(typed, 300));
+                input id=(id) name="why" required minlength="10" maxlength="300" value=(kit::short(typed,
+                    300));
                 div class="acts" { button { "I checked it" } }
             }))
         }

@@ -160,7 +160,8 @@ fn one(frame: &Frame, row: &RowView) -> Markup {
                     @if let Some(name) = &row.deal_name { " " (kit::short(name, 60)) }
                 }
             }
-            td { (kit::what(&row.what)) @for warning in row.warnings.iter().take(2) { " " span class="b w" { "⚠ "
+            td { (kit::what(&row.what)) @for warning in row.warnings.iter().take(2) { " " span class="b w" {
+                "⚠ "
                 (kit::short(warning, 60)) } } }
             td { @if let Some(because) = &row.because { (kit::quoted(because, 300)) } }
             td {
