@@ -65,12 +65,8 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
         .iter()
         .map(|message| message.bytes.trim_start_matches(',').as_bytes().to_vec())
         .collect();
-    let previous = hand.run.last_turn.map(|turn| Previous {
-        tokens: turn.tokens,
-        body_bytes: usize::try_from(turn.body_bytes).unwrap_or(usize::MAX),
-    });
     let usual = Body::assemble(&frozen, &messages, MAX_TOKENS_USUAL);
-    let bound = model::upper_bound(previous, usual.bytes().len());
+    let bound = bound_of(hand, &usual);
     let left = hand.deps.budget.left(&hand.run.run_id, &hand.config.hot.zone).await?;
     let left = left.ok_or(StepError::Inconsistent { what: "the run has no budget" })?;
     let tokens_left = u64::try_from(left.tokens).unwrap_or(0);
@@ -89,6 +85,15 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
             Ok(Flow::End(end))
         }
     }
+}
+
+/// An upper bound on the input tokens of a body.
+fn bound_of(hand: &InHand<'_>, body: &Body) -> u64 {
+    let previous = hand.run.last_turn.map(|turn| Previous {
+        tokens: turn.tokens,
+        body_bytes: usize::try_from(turn.body_bytes).unwrap_or(usize::MAX),
+    });
+    model::upper_bound(previous, body.bytes().len())
 }
 
 /// The largest useful `max_tokens` whose worst case the day can still pay: the last cent is usable.
@@ -117,13 +122,7 @@ async fn one_try(
     attempt: u32,
 ) -> Result<Flow<(Turn, Option<(Cap, Amount)>)>, StepError> {
     let hot = Arc::clone(&hand.config.hot);
-    let bound = model::upper_bound(
-        hand.run.last_turn.map(|turn| Previous {
-            tokens: turn.tokens,
-            body_bytes: usize::try_from(turn.body_bytes).unwrap_or(usize::MAX),
-        }),
-        body.bytes().len(),
-    );
+    let bound = bound_of(hand, body);
     let max_tokens = u64::from(body.max_tokens());
     let attempt_id =
         AttemptId::new(format!("a-{}-{}-{attempt}", hand.run.run_id, uuid::Uuid::new_v4().simple()))
@@ -154,27 +153,8 @@ async fn one_try(
             return Ok(Flow::End(close::park(hand, Reason::OutOfTime).await?));
         }
     };
-    let switch = hand.deps.interlock.switch();
-    let customer = go.customer().map(types::CustomerId::as_str);
-    let watch = || async {
-        match switch.check(customer).await {
-            Check::Clear(clear) if clear.epoch() == go.epoch().0 => Watch::Clear,
-            // Disarmed is a halt whose flag did not fit, or a wipe: either way the answer must not be used.
-            Check::Clear(_) | Check::Halted(_) | Check::Disarmed => Watch::Halted,
-            Check::Unreachable => Watch::Unreadable,
-        }
-    };
-    let turn = hand.deps.model.next(body, go, &reservation, watch).await;
-    let settled = match turn.settlement() {
-        Settlement::Exact(usage) => {
-            let used = Used { tokens: usage.total(), usd: usage.price(price) };
-            hand.deps.budget.settle(reservation, used).await?
-        }
-        Settlement::Nothing => {
-            hand.deps.budget.settle(reservation, Used { tokens: 0, usd: UsdNanos::ZERO }).await?
-        }
-        Settlement::InFull => hand.deps.budget.charge_in_full(reservation).await?,
-    };
+    let turn = ask_model(hand, go, body, &reservation).await;
+    let settled = settle(hand, &turn, reservation, price).await?;
     let overshot = match settled {
         Settled::Overshot { usd_over, usd_left, .. } if usd_over > UsdNanos::ZERO => {
             Some((Cap::UsdPerDay, Amount::Usd(usd_left)))
@@ -186,6 +166,36 @@ async fn one_try(
         Settled::Within { .. } | Settled::AlreadyEnded => None,
     };
     Ok(Flow::On((turn, overshot)))
+}
+
+/// The try itself, raced against the switch.
+async fn ask_model(hand: &InHand<'_>, go: &Go, body: &Body, reservation: &budget::Reservation) -> Turn {
+    let switch = hand.deps.interlock.switch();
+    let customer = go.customer().map(types::CustomerId::as_str);
+    let watch = || async {
+        match switch.check(customer).await {
+            Check::Clear(clear) if clear.epoch() == go.epoch().0 => Watch::Clear,
+            // Disarmed is a halt whose flag did not fit, or a wipe: either way the answer must not be used.
+            Check::Clear(_) | Check::Halted(_) | Check::Disarmed => Watch::Halted,
+            Check::Unreachable => Watch::Unreadable,
+        }
+    };
+    hand.deps.model.next(body, go, reservation, watch).await
+}
+
+/// Ends the reservation by what came back.
+async fn settle(
+    hand: &InHand<'_>,
+    turn: &Turn,
+    reservation: budget::Reservation,
+    price: &PriceRow,
+) -> Result<Settled, StepError> {
+    let used = match turn.settlement() {
+        Settlement::Exact(usage) => Used { tokens: usage.total(), usd: usage.price(price) },
+        Settlement::Nothing => Used { tokens: 0, usd: UsdNanos::ZERO },
+        Settlement::InFull => return Ok(hand.deps.budget.charge_in_full(reservation).await?),
+    };
+    Ok(hand.deps.budget.settle(reservation, used).await?)
 }
 
 /// From a settled turn to the stored decision, or to the run's end.
