@@ -1,7 +1,7 @@
 //! The step: its order is what the product promises. Must never be reordered.
 use crate::{Deps, Invocation, StepError, act, close, open, think};
 use interlock::{DEADLINE_MARGIN_MS, Go, Standing};
-use ledger::{Claim, Claimed, Leased, Run, RunBound, RunStatus, Transcript};
+use ledger::{Claim, Claimed, Commit, Leased, Run, RunBound, RunStatus, Stored, Transcript};
 use serde::{Deserialize, Serialize};
 use types::{CustomerId, Reason, RunId};
 
@@ -106,7 +106,9 @@ impl InHand<'_> {
     ) -> Result<StepOutput, StepError> {
         if self.customer() != input.customer_id.as_ref() {
             if input.customer_id.is_some() {
-                return Err(StepError::Inconsistent { what: "the payload names another customer than the run" });
+                return Err(StepError::Inconsistent {
+                    what: "the payload names another customer than the run",
+                });
             }
             // Started again by a person after step 0: the checks so far did not name the customer, so look once more.
             return Ok(self.output(Next::Continue, 0));
@@ -124,7 +126,7 @@ impl InHand<'_> {
         if self.run.deal.is_none() {
             return open::open(self).await;
         }
-        self.bind(&go);
+        self.bind(&go).await?;
         // 3, 4  Reserve the worst case, ask the model raced against the switch, settle, store the decision once.
         let decision = match self.transcript.decisions.get(&self.run.n).cloned() {
             Some(decision) => decision,
@@ -150,14 +152,23 @@ impl InHand<'_> {
         }
     }
 
-    /// The first clear check that names the customer fixes epoch, generation and modes; stored with the next commit.
-    fn bind(&mut self, go: &Go) {
-        if self.run.bound.is_none() {
-            self.run.bound =
-                Some(RunBound { epoch: go.epoch(), generation: go.generation(), modes: go.modes().clone() });
-        }
+    /// The first clear check that names the customer fixes epoch, generation and modes: durable before
+    /// the model is asked.
+    // INVARIANT (I8): a run never changes its epoch.
+    // WHY NOT with the next commit: an answer that is stored before the binding is would be acted on
+    // after a halt and its resume, when this step runs again.
+    async fn bind(&mut self, go: &Go) -> Result<(), StepError> {
         self.run.status = RunStatus::Running;
         self.run.parked_since_ms = None;
+        if self.run.bound.is_some() {
+            return Ok(());
+        }
+        self.run.bound =
+            Some(RunBound { epoch: go.epoch(), generation: go.generation(), modes: go.modes().clone() });
+        match self.deps.ledger.commit(&mut self.run, Commit::default()).await? {
+            Stored::Yes => Ok(()),
+            Stored::Raced => Err(StepError::Raced),
+        }
     }
 
     pub(crate) fn customer(&self) -> Option<&CustomerId> {
