@@ -34,7 +34,7 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
     for (index, call) in decision.calls.iter().enumerate() {
         trail.last = index.saturating_add(1) == decision.calls.len() && decision.calls_dropped == 0;
         match one_call(&mut trail, &go, index, call).await? {
-            Call::Ended => {}
+            Call::Ended => trail.make_room().await?,
             Call::Again(output) | Call::Stop(output) => return Ok(output),
         }
     }
@@ -101,7 +101,9 @@ async fn stop(
         }
         let intent = new_intent(trail.hand, index, call, None)?;
         trail.conclude(intent, None, EntryState::Halted, Some(reason), "Halted.".to_owned());
+        trail.make_room().await?;
     }
+    rest_row(&mut trail, decision.calls_dropped);
     trail.store().await?;
     close::halted(hand, scope, reason).await
 }
@@ -126,6 +128,9 @@ async fn one_call(
         let intent = new_intent(trail.hand, index, call, None)?;
         let reason = trip::reason_of(cap);
         trail.conclude(intent, None, EntryState::Refused, Some(reason), "No tool call is left.".to_owned());
+        let behind = trail.decision.calls.len().saturating_sub(index).saturating_sub(1);
+        let behind = u64::try_from(behind).unwrap_or(u64::MAX);
+        rest_row(trail, behind.saturating_add(trail.decision.calls_dropped));
         trail.store().await?;
         return Ok(Call::Stop(trip::trip(trail.hand, cap, left, asked).await?));
     }

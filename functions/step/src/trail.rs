@@ -11,6 +11,10 @@ use types::{EntryState, Mode, Reason};
 /// When a write that was never answered is read back, counted from the send (ms).
 pub(crate) const READ_BACK_MS: [i64; 4] = [5_000, 30_000, 300_000, 900_000];
 
+/// Calls whose rows may wait for the step's last commit: two rows each, far below the hundred of one
+/// transaction.
+const GATHERED_MAX: usize = 30;
+
 /// Collects a step's results and writes them.
 pub(crate) struct StepTrail<'a, 'b> {
     pub(crate) hand: &'a mut InHand<'b>,
@@ -69,17 +73,28 @@ impl<'a, 'b> StepTrail<'a, 'b> {
         self.results.push((id, tell.to_owned(), is_error));
     }
 
+    /// Commits what has gathered, if the step's last commit might not hold it: the store takes a hundred
+    /// rows at once.
+    pub(crate) async fn make_room(&mut self) -> Result<(), StepError> {
+        if self.intents.len() < GATHERED_MAX { Ok(()) } else { self.store().await }
+    }
+
     /// Commits what has gathered; the run stays at this step.
     pub(crate) async fn store(&mut self) -> Result<(), StepError> {
+        let intents = std::mem::take(&mut self.intents);
         let commit = Commit {
             messages: Vec::new(),
-            intents: std::mem::take(&mut self.intents),
+            intents: intents.clone(),
             entries: std::mem::take(&mut self.entries),
         };
         match self.hand.deps.ledger.commit(&mut self.hand.run, commit).await? {
-            Stored::Yes => Ok(()),
-            Stored::Raced => Err(StepError::Raced),
+            Stored::Yes => {}
+            Stored::Raced => return Err(StepError::Raced),
         }
+        // A trip later in this step tells people about the last call.
+        let stored = intents.into_iter().map(|intent| ((intent.step, intent.index), intent));
+        self.hand.transcript.intents.extend(stored);
+        Ok(())
     }
 
     /// Commits what has gathered together with the advance to the next step, or with the run's end.

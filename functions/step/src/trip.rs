@@ -70,7 +70,11 @@ async fn tell(
     once: aws_sdk_dynamodb::types::TransactWriteItem,
 ) -> Result<(), StepError> {
     let (used, limit) = used_of(hand, cap, left);
-    let last = hand.transcript.intents.values().next_back();
+    // The call that found nothing left was not made.
+    let made = |intent: &&ledger::Intent| {
+        intent.outcome.as_ref().is_none_or(|outcome| outcome.reason != Some(reason_of(cap)))
+    };
+    let last = hand.transcript.intents.values().rfind(made);
     let last_call = last.zip(hand.run.deal.as_ref()).map(|(intent, deal)| {
         let at = intent.sent_ms.unwrap_or_else(|| hand.deps.clock.now_ms());
         (intent.tool.clone(), deal.deal_id.clone(), deal.customer_name.clone(), time_of_day(hand, at))
