@@ -2,9 +2,7 @@
 use crate::trail::READ_BACK_MS;
 use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip};
 use gate::{Context, Kind, Plan, ReadBack};
-use ledger::{
-    Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored,
-};
+use ledger::{Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored};
 use serde::Serialize;
 use starter::Start;
 use std::sync::Arc;
@@ -47,6 +45,7 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
             Err(error) => tracing::warn!(%error, "a tool call could not be settled; looked at again"),
         }
     }
+    forget_ended(deps).await?;
     swept.reservations = deps.budget.sweep_orphans(now_ms).await?;
     // A day that opened with an older cap follows the ops lead's; only a fresh reading may move money.
     let config = deps.hot.get().await;
@@ -63,6 +62,21 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
         swept.pings = swept.pings.saturating_add(1);
     }
     Ok(swept)
+}
+
+/// A permit whose return was lost turns unknown at its deadline. Where its call has its end nothing is
+/// unknown about it,
+/// and the halt page must not say so for ever.
+async fn forget_ended(deps: &Deps) -> Result<(), StepError> {
+    let unknown = deps.interlock.control().await?.unknown;
+    for held in unknown.values() {
+        let transcript = deps.ledger.transcript(&held.run_id).await?;
+        let mut calls = transcript.intents.values();
+        if calls.any(|call| call.intent_id == held.intent_id && call.state == IntentState::Closed) {
+            deps.interlock.resolve(&held.intent_id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives one open tool call its end, if it can be known. True when it has one now.
