@@ -53,7 +53,16 @@ pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError>
     let first = first_message(hand, &fixed, email.as_deref(), &day);
     let bytes = String::from_utf8(model::user_text(&first)?)
         .map_err(|_| StepError::Inconsistent { what: "the first message is no text" })?;
-    let frozen = model::Frozen::new(&hand.deps.model_name, model::system_text(), &specs(&hand.deps.tools))?;
+    let frozen =
+        match model::Frozen::new(&hand.deps.model_name, model::system_text(), &specs(&hand.deps.tools)) {
+            Ok(frozen) => frozen,
+            // Another try would not know it either: the run ends here and says why.
+            Err(model::ModelError::ModelUnknown { .. }) => {
+                hand.run.deal = Some(fixed);
+                return close::finish(hand, RunStatus::Failed, Reason::ModelWithoutPrice, None).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
     let frozen_text = String::from_utf8(frozen.bytes().to_vec())
         .map_err(|_| StepError::Inconsistent { what: "the frozen part is no text" })?;
     let part = hand.deps.ledger.put_shared(&frozen_text).await?;
