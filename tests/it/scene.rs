@@ -1,5 +1,7 @@
-//! One whole product per test: shared stores, its own tables, database, flags, stand-ins and clock. Must never share state
+//! One whole product per test: shared stores, its own tables, database, flags, stand-ins and clock. Must
+//! never share state
 //! between two tests.
+use crate::door::{Door, spawn};
 use demo::first_boot::{LocalSecrets, first_boot};
 use demo::{House, HouseOptions, StepDriver};
 use serde_json::{Value, json};
@@ -10,23 +12,49 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use step::{Invocation, Next, StepInput, StepOutput};
 use stores::{DataDir, LocalRedis, Stack, StackOptions};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use types::{Clock, InvocationId, RunId};
 
 /// Tuesday 24 November 2026, 10:00 in Amsterdam.
 pub const START_MS: i64 = 1_795_510_800_000;
 
-/// The stores of this test process, alive as long as it is.
+/// How the folders of test processes begin.
+const FOLDERS: &str = "holdfast-it-";
+
+/// The stores of this test process, alive as long as it is. A process ends without dropping them: their
+/// servers end with
+/// it, their folder is left to the next one.
 static STORES: LazyLock<(Runtime, Stack)> = LazyLock::new(|| {
     config::install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
-    let folder = std::env::temp_dir().join(format!("holdfast-it-{}", std::process::id()));
+    sweep_left_folders();
+    let folder = std::env::temp_dir().join(format!("{FOLDERS}{}", std::process::id()));
     let data = DataDir::open_fresh(&folder).expect("a folder for the stores");
     let stack = runtime.block_on(Stack::start(data, StackOptions::default(), &|line| eprintln!("{line}")));
     (runtime, stack.expect("the embedded stores"))
 });
+
+/// Removes what ended test processes left, some hundred megabytes each. A folder in use is locked; one
+/// that is younger
+/// than ten minutes may be about to be.
+fn sweep_left_folders() {
+    let Ok(found) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in found.flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(FOLDERS);
+        let age = entry.metadata().ok().and_then(|known| known.modified().ok()?.elapsed().ok());
+        if is_ours
+            && age.is_some_and(|age| age > Duration::from_secs(600))
+            && DataDir::open(entry.path()).is_ok()
+        {
+            // Best effort: whatever stays is only in the way.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
 
 /// Runs a test's body on the runtime that the stores live on.
 pub fn run<T>(body: impl Future<Output = T>) -> T {
@@ -56,9 +84,27 @@ impl Scene {
 
     /// The same with other settings.
     pub async fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Self {
+        Self::built(change, true).await
+    }
+
+    /// A product that `holdfast init` has put there and nobody has armed.
+    pub async fn unarmed() -> Self {
+        Self::built(|_| (), false).await
+    }
+
+    /// A product whose tables lie behind a door.
+    pub async fn behind_a_door() -> (Self, Door) {
+        let door = Door::to(STORES.1.dynamo.endpoint()).await;
+        let url = door.url.clone();
+        let scene =
+            Self::with(|settings| drop(settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url))).await;
+        (scene, door)
+    }
+
+    async fn built(change: impl FnOnce(&mut BTreeMap<String, String>), armed: bool) -> Self {
         let stack = &STORES.1;
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
-        let folder = std::env::temp_dir().join(format!("holdfast-it-{}-{name}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("{FOLDERS}{}-{name}", std::process::id()));
         let data = DataDir::open_fresh(&folder).expect("a folder for this test");
         let redis = stores::redis::start_stand_in(&data, 0).expect("flags of this test");
         let clock = Clock::manual(START_MS);
@@ -74,6 +120,11 @@ impl Scene {
         stores::dynamo::create_tables(&client, &prefix).await.expect("tables");
         let options = HouseOptions { variables: variables.clone(), clock: clock.clone() };
         let (house, driver) = House::build(options).await.expect("the house");
+        if !armed {
+            // The demo arms only what it put there itself.
+            let init = types::Actor::System("init".to_owned());
+            assert!(house.halt.interlock.init(&init).await.expect("the control item"));
+        }
         first_boot(&house, &mut secrets, &folder).await.expect("the first boot");
         let target = variables["HUBSPOT_TARGET_URL"].clone();
         let delivery = Delivery::new(&secrets.hubspot_client_secret, &target, &target);
@@ -92,15 +143,130 @@ impl Scene {
         }
     }
 
+    /// The same stores and outside world, the functions built anew with other settings: a new deployment.
+    pub async fn rebuild(&mut self, change: impl FnOnce(&mut BTreeMap<String, String>)) {
+        change(&mut self.variables);
+        let options = HouseOptions { variables: self.variables.clone(), clock: self.clock.clone() };
+        (self.house, self.driver) = House::build(options).await.expect("the house");
+    }
+
+    /// Where the tables answer, past every door.
+    pub fn dynamo() -> aws_sdk_dynamodb::Client {
+        stores::dynamo::client(STORES.1.dynamo.endpoint())
+    }
+
+    /// Where the parameters answer.
+    pub fn ssm_endpoint() -> &'static str {
+        STORES.1.ssm.endpoint()
+    }
+
+    /// One command to this test's flags, as a person types it.
+    pub async fn flags<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        typed(&self.variables["REDIS_URL"], command)
+            .await
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Begins an invocation of the step function beside this test.
+    pub fn spawn_step(&mut self, input: &StepInput) -> JoinHandle<Result<StepOutput, step::StepError>> {
+        let invocation = self.invocation();
+        let deps = Arc::clone(&self.house.step);
+        let payload = serde_json::to_value(input).expect("JSON");
+        spawn(async move {
+            let answer = step::handle(&deps, payload, &invocation).await?;
+            Ok(serde_json::from_value(answer).expect("a step's answer"))
+        })
+    }
+
+    /// Delivers a webhook file of one event; the input of its run's first step.
+    pub async fn begin(&mut self, events: &str) -> StepInput {
+        let (status, answer) = self.deliver(&Self::events(events)).await;
+        assert_eq!(status, 200, "{answer}");
+        let starts = self.asked_for();
+        let [start] = starts.as_slice() else { panic!("one start, not {starts:?}") };
+        StepInput { run_id: start.run_id.clone(), n: start.n, customer_id: None }
+    }
+
+    /// One step, as the state machine takes it: `input` becomes that of the next one.
+    pub async fn step_on(&mut self, input: &mut StepInput) -> StepOutput {
+        let output = self.step(input).await.unwrap_or_else(|error| panic!("a step broke off: {error:?}"));
+        *input =
+            StepInput { run_id: output.run_id.clone(), n: output.n, customer_id: output.customer_id.clone() };
+        output
+    }
+
+    /// Steps until the run stands before step `n`.
+    pub async fn step_to(&mut self, input: &mut StepInput, n: u32) {
+        while input.n < n {
+            assert_eq!(self.step_on(input).await.next, Next::Continue, "step {}", input.n);
+        }
+    }
+
+    /// The run as it is stored.
+    pub async fn run(&self, run_id: &RunId) -> ledger::Run {
+        self.house.step.ledger.run(run_id).await.expect("the run")
+    }
+
+    /// Starts a run that is held, as the console does for a person.
+    pub async fn start_held(&mut self, run_id: &RunId) -> Start {
+        let mut run = self.run(run_id).await;
+        assert_eq!(run.status, ledger::RunStatus::Held);
+        run.status = ledger::RunStatus::Queued;
+        run.reason = None;
+        run.ended_ms = None;
+        run.executions = run.executions.max(1) + 1;
+        let stored =
+            self.house.step.ledger.commit(&mut run, ledger::Commit::default()).await.expect("stored");
+        assert_eq!(stored, ledger::Stored::Yes);
+        let start = Start { name: run.execution_name(), run_id: run_id.clone(), n: run.n };
+        self.house.step.starter.start(&start).await.expect("started");
+        self.asked_for().pop().expect("one start")
+    }
+
+    /// The entries of a run that Postgres does not have yet, in their own order.
+    pub async fn entries(&self, run_id: &RunId) -> Vec<ledger::Entry> {
+        let rows = self.house.step.ledger.unacknowledged(1_000).await.expect("the outbox");
+        let entries = rows.into_iter().map(|row| row.entry.expect("a readable entry"));
+        let mut entries: Vec<_> = entries.filter(|entry| entry.stream == run_id.as_str()).collect();
+        entries.sort_by_key(|entry| entry.event_no);
+        entries
+    }
+
+    /// The control item.
+    pub async fn control(&self) -> interlock::Control {
+        self.house.halt.interlock.control().await.expect("the control item")
+    }
+
+    /// Requests that could have changed the CRM, whatever became of them.
+    pub fn sent(&self) -> Vec<standins::hubspot::Seen> {
+        self.standins.hubspot.requests().into_iter().filter(|seen| seen.method != "GET").collect()
+    }
+
     /// Hands intake a signed webhook, as a function URL would: status and answer.
     pub async fn deliver(&self, events: &[Value]) -> (u16, Value) {
         let request = self.delivery.sign(events, self.clock.now_ms());
         self.post("/hubspot", &request.headers, &request.body).await
     }
 
+    /// Hands intake a request that was signed elsewhere.
+    pub async fn post_signed(&self, request: &standins::hubspot::SignedRequest) -> (u16, Value) {
+        self.post("/hubspot", &request.headers, &request.body).await
+    }
+
     /// Hands intake any request.
     pub async fn post(&self, path: &str, headers: &[(&'static str, String)], body: &[u8]) -> (u16, Value) {
-        let answer = self.house.deliver(url_event("POST", path, headers, body)).await.expect("an answer");
+        self.ask("POST", path, headers, body).await
+    }
+
+    /// Hands intake a request of any method.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> (u16, Value) {
+        let answer = self.house.deliver(url_event(method, path, headers, body)).await.expect("an answer");
         let status =
             answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok()).expect("a status");
         let body = answer["body"].as_str().unwrap_or_default();
@@ -112,7 +278,8 @@ impl Scene {
         std::iter::from_fn(|| self.driver.try_recv().ok()).collect()
     }
 
-    /// Drives everything that was asked for to its end, one execution after another; waiting moves the clock.
+    /// Drives everything that was asked for to its end, one execution after another; waiting moves the
+    /// clock.
     pub async fn drive(&mut self) -> Vec<(RunId, Next)> {
         let mut ends = Vec::new();
         loop {
@@ -129,10 +296,15 @@ impl Scene {
 
     /// Drives one execution to its end.
     pub async fn execute(&mut self, start: &Start) -> Next {
-        let mut input = StepInput { run_id: start.run_id.clone(), n: start.n, customer_id: None };
+        let input = StepInput { run_id: start.run_id.clone(), n: start.n, customer_id: None };
+        self.finish(&input).await
+    }
+
+    /// Steps until the run ends; waiting moves the clock and sweeps.
+    pub async fn finish(&mut self, input: &StepInput) -> Next {
+        let mut input = input.clone();
         for _ in 0..2_000 {
-            let output =
-                self.step(&input).await.unwrap_or_else(|error| panic!("a step broke off: {error:?}"));
+            let output = self.step_on(&mut input).await;
             match output.next {
                 Next::Continue => {}
                 Next::Wait => {
@@ -141,9 +313,8 @@ impl Scene {
                 }
                 Next::Halted | Next::Done => return output.next,
             }
-            input = StepInput { run_id: output.run_id, n: output.n, customer_id: output.customer_id };
         }
-        panic!("the execution {} did not end", start.name);
+        panic!("the run {} did not end", input.run_id);
     }
 
     /// One invocation of the step function.
@@ -272,6 +443,32 @@ impl Drop for Scene {
 /// The repository's root.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// One command to a Redis, as a person types it.
+pub async fn typed<T: redis::FromRedisValue>(url: &str, command: &[&str]) -> redis::RedisResult<T> {
+    let client = redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut typed = redis::cmd(command[0]);
+    typed.arg(&command[1..]);
+    typed.query_async(&mut connection).await
+}
+
+/// The model's answer that makes these tool calls.
+pub fn says(calls: &[(&str, Value)]) -> Value {
+    let blocks: Vec<Value> = calls
+        .iter()
+        .map(|(name, input)| {
+            let id = format!("toolu_{}", uuid::Uuid::new_v4().simple());
+            json!({"type": "tool_use", "id": id, "name": name, "input": input})
+        })
+        .collect();
+    standins::anthropic::message(&Value::from(blocks), "tool_use")
+}
+
+/// The model's answer that ends a run.
+pub fn says_nothing_more() -> Value {
+    standins::anthropic::message(&json!([{"type": "text", "text": "Done."}]), "end_turn")
 }
 
 /// The event that a function URL makes of a request.

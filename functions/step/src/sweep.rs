@@ -65,8 +65,7 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
 }
 
 /// A permit whose return was lost turns unknown at its deadline. Where its call has its end nothing is
-/// unknown about it,
-/// and the halt page must not say so for ever.
+/// unknown about it, and the halt page must not say so for ever.
 async fn forget_ended(deps: &Deps) -> Result<(), StepError> {
     let unknown = deps.interlock.control().await?.unknown;
     for held in unknown.values() {
