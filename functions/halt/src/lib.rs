@@ -4,12 +4,14 @@
 //! Read [`press`] first: it is what the button does.
 
 mod enrol;
+mod drill;
 mod error;
 mod fails;
 mod look;
 mod ops;
 mod page;
 mod press;
+mod receipts;
 mod resume;
 mod route;
 mod rows;

@@ -1,6 +1,6 @@
 //! Operations for those who may invoke the function: the minute's sweep and the operator's command.
 //! Must never be reachable through the function URL.
-use crate::{Deps, HaltError, rows, sight::Sight};
+use crate::{Deps, HaltError, drill, receipts, rows, sight::Sight};
 use interlock::{ControlHalt, ModesAfter, Press, RearmAsk, Rearmed};
 use kill_switch::FlagHalt;
 use serde::Deserialize;
@@ -55,6 +55,9 @@ pub(crate) async fn operate(deps: &Deps, event: &Value) -> Result<Value, HaltErr
     if event.get("sweep").and_then(Value::as_str) == Some("flags") {
         return sweep(deps).await;
     }
+    if event.get("drill").and_then(Value::as_str) == Some("customer") {
+        return drill::of_the_customer(deps).await;
+    }
     if event.get("op").is_none() {
         return Err(HaltError::UnknownEvent);
     }
@@ -92,7 +95,8 @@ fn actor(person: Option<PersonId>) -> Actor {
     person.map_or_else(|| Actor::System("cli".to_owned()), Actor::Person)
 }
 
-/// Every minute: halts into the flags, the log into the outbox, the zone into this process.
+/// Every minute: halts into the flags, the log into the outbox, receipts to their end, the zone into this
+/// process.
 async fn sweep(deps: &Deps) -> Result<Value, HaltError> {
     let failed = |operation| move |source| HaltError::Switches { operation, source };
     let swept = deps.interlock.sweep_flags().await.map_err(failed("sweep the flags"))?;
@@ -106,11 +110,14 @@ async fn sweep(deps: &Deps) -> Result<Value, HaltError> {
     if !moved.is_empty() {
         deps.ledger.append_outbox(&moved).await.map_err(HaltError::MoveLog)?;
     }
+    // Before the log goes: a receipt that got lost is made from it.
+    let receipts = receipts::sweep(deps, &entries).await?;
     let dropped = deps.interlock.drop_log(&entries, folded).await.map_err(failed("drop the moved log"))?;
     deps.refresh_zone().await;
     Ok(json!({
         "asserted": swept.asserted, "skipped": swept.skipped, "failed": swept.failed,
         "moved": moved.len(), "dropped": dropped,
+        "receipts_made": receipts.made, "receipts_filed": receipts.filed, "receipts_open": receipts.open,
     }))
 }
 

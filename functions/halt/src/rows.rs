@@ -1,9 +1,9 @@
 //! What this function writes into the outbox: the control item's log, and what people were refused or added.
 //! Must never hold a key, a PIN or an address.
-use interlock::LogEntry;
+use interlock::{Drill, LogEntry, Receipt};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry};
 use serde_json::{Value, json};
-use types::{Actor, CustomerId, EntryState, Target, Timestamp};
+use types::{Actor, CustomerId, EntryState, Scope, Target, Timestamp};
 
 fn entry(id: &str, at: Timestamp, actor: Actor, verb: &str, target: Target) -> Entry {
     let customer_id = (target.kind == "customer").then(|| CustomerId::new(target.id.clone()).ok()).flatten();
@@ -70,4 +70,31 @@ pub(crate) fn of_person(
     detail: Value,
 ) -> Entry {
     Entry { state, detail: Some(detail), ..entry(request_id, at, actor, verb, target) }
+}
+
+fn target_of(scope: &Scope) -> Target {
+    match scope {
+        Scope::Global => Target::new("agent", "global"),
+        Scope::Customer(id) => Target::new("customer", id),
+    }
+}
+
+/// A halt that is quiet now. `None` only if a receipt were no JSON.
+pub(crate) fn of_receipt(receipt: &Receipt) -> Option<Entry> {
+    let detail = serde_json::to_value(receipt).ok()?;
+    let at = crate::sight::moment(receipt.quiet_ms.unwrap_or(receipt.pressed_ms));
+    let (id, actor) = (format!("{}-receipt", receipt.id), Actor::System("sweep".to_owned()));
+    Some(Entry { detail: Some(detail), ..entry(&id, at, actor, "halt_receipt", target_of(&receipt.scope)) })
+}
+
+/// A drill, whether it held or not.
+pub(crate) fn of_drill(drill: &Drill, at: Timestamp) -> Option<Entry> {
+    let detail = serde_json::to_value(drill).ok()?;
+    let state = if drill.fault.is_none() { EntryState::Applied } else { EntryState::Failed };
+    let id = format!("{}-drill", drill.receipt_id);
+    Some(Entry {
+        state,
+        detail: Some(detail),
+        ..entry(&id, at, drill.actor.clone(), "drill", target_of(&drill.scope))
+    })
 }

@@ -51,6 +51,10 @@ pub enum Command {
     Why(Why),
     /// Recompute the audit log and name the first bad row.
     Verify(Verify),
+    /// Ask HubSpot whether the agent wrote anything while it was halted.
+    VerifyHalt(VerifyHalt),
+    /// Halt and resume for practice, timed: the customer `drill`, or everything.
+    Drill(Drill),
     /// Close a write that HubSpot never answered, after you looked.
     Checked(Checked),
     /// Check this install, one line per check.
@@ -193,6 +197,28 @@ pub struct Verify {
     pub against: Vec<audit_log::Point>,
 }
 
+/// `verify-halt`.
+#[derive(Debug, Args)]
+pub struct VerifyHalt {
+    /// Which halt: the receipt's id.
+    #[arg(long, value_name = "ID", conflicts_with = "last")]
+    pub receipt: Option<String>,
+    /// The last halt. This is also what no argument means.
+    #[arg(long)]
+    pub last: bool,
+}
+
+/// `drill`.
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// Halt everything, for real, and resume in dry-run.
+    #[arg(long)]
+    pub global: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// What a person found in HubSpot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Found {
@@ -268,6 +294,7 @@ mod tests {
             &["why", "deal", "4411", "--from", "yesterday"],
             &["verify", "--against", "7:abc"],
             &["init", "--name", "Ann", "--pin", "271828"],
+            &["verify-halt", "--receipt", "5f2a", "--last"],
             &["dance"],
         ] {
             assert_eq!(code(wrong), 2, "{wrong:?}");
@@ -277,6 +304,10 @@ mod tests {
             &["halt", "--json", "--customer", "deal-4411", "--because", "x"],
             &["resume", "--because", "the cause is fixed", "--as-before", "--yes"],
             &["why", "deal", "4411", "--to", "Closed Lost", "--from", "2026-03-01"],
+            &["drill"],
+            &["drill", "--global", "--yes"],
+            &["verify-halt"],
+            &["verify-halt", "--receipt", "5f2a"],
             &["--help"],
         ] {
             assert_eq!(code(right), 0, "{right:?}");

@@ -8,6 +8,7 @@ mod arguments;
 mod checked;
 mod console;
 mod doctor;
+mod drill;
 mod error;
 mod halt;
 mod init;
@@ -23,6 +24,7 @@ mod status;
 mod terminal;
 mod through;
 mod verify;
+mod verify_halt;
 mod why;
 
 #[cfg(test)]
@@ -78,6 +80,12 @@ async fn dispatch(
         Command::Status(status) if status.through.is_some() => through::status(status).await,
         Command::Doctor(_) => Box::pin(doctor::run(&settings, Clock::system())).await,
         Command::Why(why) => Box::pin(why::run(&Install::open(&settings).await?, why)).await,
+        Command::Drill(drill) => {
+            Box::pin(drill::run(&Install::open(&settings).await?, drill, actor, ask)).await
+        }
+        Command::VerifyHalt(verify) => {
+            Box::pin(verify_halt::run(&Install::open(&settings).await?, verify)).await
+        }
         Command::Verify(verify) => verify::run(&Install::open(&settings).await?, verify).await,
         Command::Init(init) => Box::pin(init::run(&Install::open(&settings).await?, init, ask)).await,
         Command::Resume(resume) => {

@@ -226,8 +226,10 @@ pub struct Note {
     pub id: RecordId,
     /// The body, as HubSpot's HTML.
     pub body_html: Option<String>,
-    /// When it was made.
+    /// `hs_timestamp`: what whoever made it says it is about.
     pub timestamp: Option<Timestamp>,
+    /// When it was made, by HubSpot's clock.
+    pub created_at: Option<Timestamp>,
     /// Which app made it, where one did.
     pub source_id: Option<String>,
 }
@@ -238,6 +240,7 @@ impl Note {
             id: record.id,
             body_html: record.text("hs_note_body"),
             timestamp: record.time("hs_timestamp"),
+            created_at: record.created_at(),
             source_id: record.text("hs_object_source_id"),
         }
     }
@@ -256,6 +259,8 @@ pub struct Task {
     pub status: Option<String>,
     /// When it is due.
     pub due: Option<Timestamp>,
+    /// When it was made, by HubSpot's clock.
+    pub created_at: Option<Timestamp>,
     /// Which app made it, where one did.
     pub source_id: Option<String>,
 }
@@ -268,6 +273,7 @@ impl Task {
             body_html: record.text("hs_task_body"),
             status: record.text("hs_task_status"),
             due: record.time("hs_timestamp"),
+            created_at: record.created_at(),
             source_id: record.text("hs_object_source_id"),
         }
     }

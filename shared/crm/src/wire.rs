@@ -12,6 +12,8 @@ pub(crate) struct Record {
     pub(crate) id: RecordId,
     #[serde(default)]
     properties: Option<BTreeMap<String, Value>>,
+    #[serde(default, rename = "createdAt")]
+    created_at: Option<String>,
     #[serde(default, rename = "updatedAt")]
     updated_at: Option<String>,
     #[serde(default)]
@@ -80,6 +82,11 @@ impl Record {
     /// A property as a record id.
     pub(crate) fn id_in(&self, name: &str) -> Option<RecordId> {
         RecordId::parse(&self.text(name)?).ok()
+    }
+
+    /// When the record was made, by HubSpot's clock.
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        self.created_at.as_deref().and_then(time_of)
     }
 
     /// When the record changed last.

@@ -1,6 +1,7 @@
 //! Halting: both stores in parallel, and no word more than what they confirmed. Must never be refused by a full item.
 use crate::control::{Control, HaltedBy, LogEntry, State};
 use crate::error::InterlockError;
+use crate::receipt::{FlagsSaid, say};
 use crate::update::{Update, Updated};
 use crate::{HALTED_CUSTOMERS_MAX, Interlock, LOG_MAX, flag_scope, short, target_of};
 use kill_switch::FlagHalt;
@@ -47,6 +48,15 @@ pub enum ControlHalt {
     Failed(InterlockError),
 }
 
+/// One press that was answered for, with its names.
+pub(crate) struct Pressed {
+    pub(crate) report: HaltReport,
+    /// In the log, and on the receipt.
+    pub(crate) id: String,
+    /// In the flags' press counter.
+    pub(crate) token: String,
+}
+
 /// What the next update must do, judged by the item that the last one returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {
@@ -58,9 +68,16 @@ struct Shape {
 
 impl Interlock {
     /// Halts a scope in both stores, in parallel, each tried again until the answer is due.
+    ///
+    /// Once both have answered it leaves a receipt, which may take 200 ms at most and never changes the answer.
     pub async fn halt(&self, scope: &Scope, press: &Press) -> HaltReport {
+        self.press(scope, press).await.report
+    }
+
+    /// [`Self::halt`], with the names of this one press.
+    pub(crate) async fn press(&self, scope: &Scope, press: &Press) -> Pressed {
         let pressed_ms = self.clock.now_ms();
-        let token = self.fresh_id();
+        let (id, token) = (self.fresh_id(), self.fresh_id());
         let flag_scope = flag_scope(scope);
         let flags = async {
             let mut last = FlagHalt::Failed;
@@ -73,7 +90,7 @@ impl Interlock {
             (last, self.clock.now_ms())
         };
         let flags = async { tokio::time::timeout(ANSWER_WITHIN, flags).await.ok() };
-        let control = async { (self.latch(scope, press).await, self.clock.now_ms()) };
+        let control = async { (self.latch(scope, press, &id).await, self.clock.now_ms()) };
         let control = async { tokio::time::timeout(ANSWER_WITHIN, control).await.ok() };
         let (flags, control) = tokio::join!(flags, control);
         let silent = || ControlHalt::Failed(InterlockError::Store { operation: "halt", source: None });
@@ -82,13 +99,17 @@ impl Interlock {
             Some((Err(error), _)) => (ControlHalt::Failed(error), None),
             None => (silent(), None),
         };
-        HaltReport {
+        let report = HaltReport {
             pressed_ms,
             flags: flags.map_or(FlagHalt::Failed, |(halt, _)| halt),
             flags_ms: flags.map(|(_, at_ms)| at_ms),
             control,
             control_ms,
+        };
+        if let ControlHalt::Latched(control) = &report.control {
+            self.leave_receipt(&id, control, |receipt| say(receipt, &report)).await;
         }
+        Pressed { report, id, token }
     }
 
     /// A tripped cap halts from inside a step: the control item, and `SETNX` of the flag, which is all that a step may do.
@@ -97,7 +118,13 @@ impl Interlock {
     /// [`InterlockError`] when the control item gave no answer; the flag may be set all the same.
     pub async fn trip(&self, scope: &Scope, press: &Press) -> Result<Control, InterlockError> {
         let flag_scope = flag_scope(scope);
-        let (control, flag) = tokio::join!(self.latch(scope, press), self.switch.set_if_absent(&flag_scope));
+        let id = self.fresh_id();
+        let (control, flag) =
+            tokio::join!(self.latch(scope, press, &id), self.switch.set_if_absent(&flag_scope));
+        if let Ok(control) = &control {
+            let said = if flag { FlagsSaid::Set } else { FlagsSaid::Failed };
+            self.leave_receipt(&id, control, |receipt| receipt.flags = said).await;
+        }
         if !flag {
             tracing::warn!(%scope, "a trip could not set the flag; the control item stops the agent, a sweep sets it");
         }
@@ -106,8 +133,14 @@ impl Interlock {
 
     /// Latches the control item: unconditional on the first try; after a silence it reads before it tries again, so that
     /// a late answer is recognised.
-    pub(crate) async fn latch(&self, scope: &Scope, press: &Press) -> Result<Control, InterlockError> {
-        let entry = self.log_entry(scope, press);
+    /// `id` is the press's, in the log and on its receipt.
+    pub(crate) async fn latch(
+        &self,
+        scope: &Scope,
+        press: &Press,
+        id: &str,
+    ) -> Result<Control, InterlockError> {
+        let entry = self.log_entry(scope, press, id);
         match self.latch_once(scope, press, &entry, None).await {
             Ok(control) => Ok(control),
             Err(InterlockError::Store { .. }) => {
@@ -128,8 +161,11 @@ impl Interlock {
         press: &Press,
         seen: &Control,
     ) -> Result<Control, InterlockError> {
-        let entry = self.log_entry(scope, press);
-        self.latch_once(scope, press, &entry, Some(seen)).await
+        let id = self.fresh_id();
+        let entry = self.log_entry(scope, press, &id);
+        let control = self.latch_once(scope, press, &entry, Some(seen)).await?;
+        self.leave_receipt(&id, &control, |receipt| receipt.flags = FlagsSaid::CameFromThem).await;
+        Ok(control)
     }
 
     async fn latch_once(
@@ -150,7 +186,7 @@ impl Interlock {
                         return Ok(*control);
                     }
                     if is_customer_overflow(&control, scope) {
-                        return Box::pin(self.latch(&Scope::Global, press)).await;
+                        return Box::pin(self.latch(&Scope::Global, press, &entry.id)).await;
                     }
                     shape = shape_for(&control, scope);
                 }
@@ -159,9 +195,9 @@ impl Interlock {
         Err(InterlockError::Store { operation: "halt", source: None })
     }
 
-    fn log_entry(&self, scope: &Scope, press: &Press) -> LogEntry {
+    fn log_entry(&self, scope: &Scope, press: &Press, id: &str) -> LogEntry {
         LogEntry {
-            id: self.fresh_id(),
+            id: id.to_owned(),
             at_ms: self.clock.now_ms(),
             actor: press.actor.clone(),
             verb: "halt".to_owned(),

@@ -5,6 +5,7 @@
 //! the fast, separate second lock.
 
 mod control;
+mod drill;
 mod error;
 mod halt;
 mod mode;
@@ -12,11 +13,13 @@ mod people;
 mod permit;
 mod proof;
 mod rearm;
+mod receipt;
 mod sweep;
 mod update;
 mod view;
 
 pub use control::{Control, HaltedBy, HeldPermit, LogEntry, State};
+pub use drill::{DRILL_CUSTOMER, Drill, DrillAsk, DrillFault, Drilled};
 pub use error::InterlockError;
 pub use halt::{ControlHalt, HaltReport, Press};
 pub use mode::Flipped;
@@ -24,6 +27,10 @@ pub use people::{People, Person, PersonKey, Role};
 pub use permit::{PermitAnswer, PermitAsk};
 pub use proof::{Go, Permit};
 pub use rearm::{ModesAfter, RearmAsk, Rearmed};
+pub use receipt::{
+    AtPress, FlagsSaid, HowEnded, LastWrite, Made, PermitEnd, RECEIPT_SCHEMA_VERSION, RECEIPTS_KEPT_MS, Receipt,
+    ReceiptBook, ReceiptWrite, WriteEnd,
+};
 pub use sweep::FlagSweep;
 pub use view::{Recent, RecentAct, RecentCustomer, Standing, View};
 

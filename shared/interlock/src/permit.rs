@@ -64,11 +64,16 @@ impl Interlock {
             }
             Err(error) => {
                 // The grant may have been stored although its answer was lost; nobody will use it.
-                self.drop_permit(&permit_id).await;
+                self.drop_permit(&permit_id, ask.customer_id).await;
                 return Err(error);
             }
         }
-        let permit = Permit { permit_id, intent_id: ask.intent_id.clone(), deadline_ms: held.deadline_ms };
+        let permit = Permit {
+            permit_id,
+            intent_id: ask.intent_id.clone(),
+            customer_id: held.customer_id,
+            deadline_ms: held.deadline_ms,
+        };
         if let Some(reason) = self.second_look(go, ask).await {
             self.give_back(permit).await;
             return Ok(PermitAnswer::Refused(reason));
@@ -124,15 +129,19 @@ impl Interlock {
 
     /// Returns a permit whose request was never sent, or whose outcome is stored.
     pub async fn give_back(&self, permit: Permit) {
-        self.drop_permit(&permit.permit_id).await;
+        self.drop_permit(&permit.permit_id, &permit.customer_id).await;
     }
 
-    async fn drop_permit(&self, permit_id: &PermitId) {
+    async fn drop_permit(&self, permit_id: &PermitId, customer: &CustomerId) {
         let update =
             Update::new("return a permit to", "REMOVE #inflight.#p", "attribute_exists(#inflight.#p)")
                 .name("#p", permit_id.as_str());
-        if let Err(error) = update.send(&self.client, &self.table).await {
-            tracing::warn!(%permit_id, %error, "a permit was not returned; it turns unknown at its deadline");
+        match update.send(&self.client, &self.table).await {
+            Ok(Updated::Applied(control)) => self.note_end(permit_id, customer, &control, false).await,
+            Ok(Updated::Refused(_)) => {}
+            Err(error) => {
+                tracing::warn!(%permit_id, %error, "a permit was not returned; it turns unknown at its deadline");
+            }
         }
     }
 
@@ -158,7 +167,7 @@ impl Interlock {
         permit_id: &PermitId,
         held: &HeldPermit,
     ) -> Result<(), InterlockError> {
-        Update::new(
+        let moved = Update::new(
             "move a permit to unknown in",
             "SET #unknown.#p = :held REMOVE #inflight.#p",
             "attribute_exists(#inflight.#p)",
@@ -166,8 +175,11 @@ impl Interlock {
         .name("#p", permit_id.as_str())
         .json(":held", held)?
         .send(&self.client, &self.table)
-        .await
-        .map(drop)
+        .await?;
+        if let Updated::Applied(control) = moved {
+            self.note_end(permit_id, &held.customer_id, &control, true).await;
+        }
+        Ok(())
     }
 
     /// Forgets every permit, in flight or unknown, of a tool call whose outcome is known and stored.
@@ -179,17 +191,21 @@ impl Interlock {
         let of = |map: &std::collections::BTreeMap<PermitId, HeldPermit>| {
             map.iter()
                 .filter(|(_, held)| held.intent_id == *intent_id)
-                .map(|(id, _)| id.clone())
+                .map(|(id, held)| (id.clone(), held.customer_id.clone()))
                 .collect::<Vec<_>>()
         };
-        for permit_id in of(&control.unknown) {
-            Update::new("resolve a permit in", "REMOVE #unknown.#p", "attribute_exists(#unknown.#p)")
-                .name("#p", permit_id.as_str())
-                .send(&self.client, &self.table)
-                .await?;
+        for (permit_id, customer) in of(&control.unknown) {
+            let resolved =
+                Update::new("resolve a permit in", "REMOVE #unknown.#p", "attribute_exists(#unknown.#p)")
+                    .name("#p", permit_id.as_str())
+                    .send(&self.client, &self.table)
+                    .await?;
+            if let Updated::Applied(control) = resolved {
+                self.note_end(&permit_id, &customer, &control, false).await;
+            }
         }
-        for permit_id in of(&control.in_flight) {
-            self.drop_permit(&permit_id).await;
+        for (permit_id, customer) in of(&control.in_flight) {
+            self.drop_permit(&permit_id, &customer).await;
         }
         Ok(())
     }

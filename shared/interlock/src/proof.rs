@@ -52,6 +52,7 @@ impl Go {
 pub struct Permit {
     pub(crate) permit_id: PermitId,
     pub(crate) intent_id: IntentId,
+    pub(crate) customer_id: CustomerId,
     pub(crate) deadline_ms: i64,
 }
 

@@ -8,7 +8,7 @@ use crate::{Bound, CONTROL_KEY, Interlock, Press, in_force};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use kill_switch::{Check, Flags, HaltedScope};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 use types::{Actor, CustomerId, Reason, Scope};
 
@@ -227,12 +227,16 @@ impl Interlock {
         Some(items.into_iter().filter_map(keyed).collect())
     }
 
-    /// Remembers the last act for the halt page. Best effort: nothing waits for it and nothing depends on it.
+    /// Remembers the last act for the halt page, and the last write for receipts. Best effort: nothing waits for
+    /// it and nothing depends on it.
     pub async fn note_recent(&self, customer: &CustomerId, act: &RecentAct) {
-        let recent = match self.get("recent", STORE_TIMEOUT).await {
-            Ok(item) => item.as_ref().map(Recent::parse).unwrap_or_default(),
+        let RecentItem { recent, mut writes } = match self.get("recent", STORE_TIMEOUT).await {
+            Ok(item) => item.as_ref().map(recent_of).unwrap_or_default(),
             Err(_) => return,
         };
+        if act.wrote {
+            writes.note(customer, act);
+        }
         let newest = RecentCustomer {
             customer_id: customer.clone(),
             name: act.customer_name.clone(),
@@ -240,7 +244,7 @@ impl Interlock {
         };
         let others = recent.customers.into_iter().filter(|known| known.customer_id != *customer);
         let customers = std::iter::once(newest).chain(others).take(10).collect();
-        let next = Recent { last_act: Some(act.clone()), customers };
+        let next = RecentItem { recent: Recent { last_act: Some(act.clone()), customers }, writes };
         let Ok(body) = serde_json::to_string(&next) else { return };
         let put = self
             .client
@@ -257,9 +261,43 @@ impl Interlock {
 
 impl Recent {
     fn parse(item: &HashMap<String, AttributeValue>) -> Self {
-        let body = item.get("body").and_then(|body| body.as_s().ok());
-        body.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+        recent_of(item).recent
     }
+}
+
+/// The item `recent`: what the halt page shows, and the last writes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct RecentItem {
+    #[serde(flatten)]
+    pub(crate) recent: Recent,
+    #[serde(default)]
+    pub(crate) writes: LastWrites,
+}
+
+/// The last confirmed write of all, and of the customers that were written to last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct LastWrites {
+    pub(crate) last: Option<RecentAct>,
+    pub(crate) customers: BTreeMap<CustomerId, RecentAct>,
+}
+
+impl LastWrites {
+    /// How many customers are remembered.
+    const CUSTOMERS_MAX: usize = 50;
+
+    fn note(&mut self, customer: &CustomerId, act: &RecentAct) {
+        self.last = Some(act.clone());
+        self.customers.insert(customer.clone(), act.clone());
+        if self.customers.len() > Self::CUSTOMERS_MAX {
+            let oldest = self.customers.iter().min_by_key(|(_, act)| act.at_ms).map(|(id, _)| id.clone());
+            self.customers.retain(|id, _| Some(id) != oldest.as_ref());
+        }
+    }
+}
+
+pub(crate) fn recent_of(item: &HashMap<String, AttributeValue>) -> RecentItem {
+    let body = item.get("body").and_then(|body| body.as_s().ok());
+    body.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 impl Control {
