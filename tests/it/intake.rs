@@ -194,8 +194,11 @@ fn twenty_copies_at_once_start_each_run_once() {
         }
         for copy in copies {
             let answer = copy.await.expect("no panic");
-            assert_eq!(answer["statusCode"], 200, "{answer}");
+            // A copy that met too many others on one row says so, and HubSpot sends it again.
+            let is_open = answer["body"].as_str().is_some_and(|body| body.contains("\"open\""));
+            assert_eq!(answer["statusCode"], if is_open { 503 } else { 200 }, "{answer}");
         }
+        assert_eq!(scene.deliver(&events).await.0, 200);
         let names: Vec<String> = scene.asked_for().into_iter().map(|start| start.name).collect();
         let once: BTreeSet<String> = names.iter().cloned().collect();
         let runs: BTreeSet<String> = events.iter().map(|event| Scene::run_of(event).to_string()).collect();
