@@ -2,7 +2,7 @@
 use crate::Arguments;
 use demo::driver::{Journal, drive};
 use demo::first_boot::{LocalSecrets, first_boot};
-use demo::report::{Totals, last_line, print_run};
+use demo::report::{ReportError, Totals, last_line, print_run};
 use demo::serve::{Handler, serve};
 use demo::terminal::Terminal;
 use demo::{House, HouseOptions};
@@ -29,6 +29,12 @@ const DOORBELL: Duration = Duration::from_millis(400);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long the demo waits for its runs.
 const RUNS_WITHIN: Duration = Duration::from_secs(180);
+/// How often events that the intake could not store are delivered.
+const DELIVERIES_MAX: u64 = 5;
+/// How long one waits before the next delivery.
+const DELIVER_AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// How long a port may still be held by what a killed demo left: its halt page ends by itself.
+const PORT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What happened, why, and the next command.
 pub(crate) struct Failed {
@@ -66,7 +72,22 @@ pub(crate) async fn halt_function(port: u16) -> Outcome<()> {
         let deps = Arc::clone(&deps);
         Box::pin(async move { halt::handle(&deps, event).await.map_err(|error| error.to_string()) })
     });
-    serve(listener, handler).await.map_err(failed("the halt page stopped", "start it again"))
+    tokio::select! {
+        served = serve(listener, handler) => served.map_err(failed("the halt page stopped", "start it again")),
+        () = parent_gone() => Ok(()),
+    }
+}
+
+/// The demo holds the other end of this process's input. It closes when the demo ends, however hard; while the demo is
+/// only stuck it stays open, and the page can still halt.
+async fn parent_gone() {
+    let (gone, wait) = tokio::sync::oneshot::channel();
+    // WHY NOT: tokio's standard input. Its blocked read would keep the runtime from ending.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = gone.send(());
+    });
+    let _ = wait.await;
 }
 
 /// The demo.
@@ -309,13 +330,7 @@ async fn work(
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build();
     let http = http.map_err(failed("the events could not be delivered", TRY_FRESH))?;
     for batch in events {
-        let request = delivery.sign(batch, running.house.clock.now_ms());
-        let status = delivery.send(&http, &request).await;
-        let status = status.map_err(failed("the events could not be delivered", TRY_FRESH))?;
-        if status != 200 {
-            let refused = failed("the events were not taken", TRY_FRESH);
-            return Err(refused(format!("the intake answered with status {status}")));
-        }
+        deliver(running, &delivery, &http, batch).await?;
         for run_id in run_ids(batch) {
             if known.insert(run_id.clone()) {
                 runs.push(run_id);
@@ -326,8 +341,15 @@ async fn work(
     running.house.sweep_outbox().await;
     let mut totals = Totals::default();
     for run_id in &runs {
-        let printed = print_run(&running.house, terminal, run_id, &mut totals).await;
-        printed.map_err(failed("the log could not be printed", TRY_FRESH))?;
+        match print_run(&running.house, terminal, run_id, &mut totals).await {
+            Ok(()) => {}
+            // An event can start nothing: the echo of the agent's own write, for one.
+            Err(ReportError::Ledger(ledger::LedgerError::NoRun { .. })) => {
+                terminal
+                    .progress("an event started no run: it is the agent's own write, or nothing to work on");
+            }
+            Err(error) => return Err(failed("the log could not be printed", TRY_FRESH)(error)),
+        }
     }
     let tenths = u64::try_from(began.elapsed().as_millis() / 100).unwrap_or(u64::MAX);
     if !terminal.is_json() {
@@ -338,6 +360,31 @@ async fn work(
         std::future::pending::<()>().await;
     }
     Ok(())
+}
+
+/// Delivers one batch; what was not stored is sent again, as HubSpot does, only sooner.
+async fn deliver(
+    running: &Running,
+    delivery: &Delivery,
+    http: &reqwest::Client,
+    batch: &[Value],
+) -> Outcome<()> {
+    let mut tries = 0_u64;
+    loop {
+        let batch = standins::hubspot::with_attempt(batch, tries);
+        let request = delivery.sign(&batch, running.house.clock.now_ms());
+        let status = delivery.send(http, &request).await;
+        let status = status.map_err(failed("the events could not be delivered", TRY_FRESH))?;
+        tries = tries.saturating_add(1);
+        if status == 200 {
+            return Ok(());
+        }
+        if status < 500 || tries >= DELIVERIES_MAX {
+            let refused = failed("the events were not taken", TRY_FRESH);
+            return Err(refused(format!("the intake answered with status {status}")));
+        }
+        tokio::time::sleep(DELIVER_AGAIN_AFTER).await;
+    }
 }
 
 /// Halts one customer, so that her event is met by a halt. It latches, as every halt does.
@@ -428,11 +475,20 @@ async fn listeners(base: u16) -> Outcome<(TcpListener, TcpListener, TcpListener)
 }
 
 async fn listen(port: u16) -> Outcome<TcpListener> {
-    TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.map_err(|error| Failed {
-        what: format!("port {port} cannot be used"),
-        why: error.to_string(),
-        next: "end what listens there, or move all three with `--port-base N`".to_owned(),
-    })
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(_) if began.elapsed() < PORT_WITHIN => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => {
+                return Err(Failed {
+                    what: format!("port {port} cannot be used"),
+                    why: error.to_string(),
+                    next: "end what listens there, or move all three with `--port-base N`".to_owned(),
+                });
+            }
+        }
+    }
 }
 
 fn spawn_halt(running: &Running, port: u16) -> Outcome<Child> {
@@ -441,7 +497,7 @@ fn spawn_halt(running: &Running, port: u16) -> Outcome<Child> {
     Command::new(program)
         .args(["--halt-function", "--port-base", &port.to_string()])
         .envs(&running.variables)
-        .stdin(std::process::Stdio::null())
+        .stdin(std::process::Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(failed("the halt page does not start", wrong))
