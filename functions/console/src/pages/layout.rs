@@ -29,7 +29,7 @@ pub(crate) fn with_status(frame: &Frame, menu: Menu, title: &str, main: Markup, 
             }
         }
     };
-    let page = Page::new(Lang::En, title, &[panel::STYLE, style::STYLE, HALT_LAST], "", body);
+    let page = Page::new(Lang::En, title, &[style::STYLE, panel::STYLE, HALT_LAST], "", body);
     Response::html(status, &page)
 }
 

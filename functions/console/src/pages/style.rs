@@ -19,6 +19,7 @@ header{display:flex;gap:16px;padding:8px 16px;border-bottom:1px solid var(--line
 border-radius:8px;\
 min-height:60px;font-size:.92rem}\
 .strip svg{width:28px;height:28px;fill:currentColor;stroke:currentColor;stroke-width:0;flex:none}\
+.strip.f-dry strong,.strip.f-dry svg{color:var(--blue)}\
 .strip strong{font-size:1.5rem}.strip small{margin-left:auto;font-size:.88rem}\
 .grid{display:flex;align-items:stretch;min-height:calc(100vh - 80px)}\
 nav{flex:none;width:216px;border-right:1px solid var(--line);padding:12px 8px}\
@@ -36,7 +37,7 @@ td{padding:9px 10px 9px 0;border-bottom:1px solid var(--line);vertical-align:top
 td.num,th.num{text-align:right;padding-right:18px}\
 td.num{white-space:nowrap}\
 .nw{white-space:nowrap}td select{width:auto}\
-td.nb{white-space:nowrap}\
+td.nb{white-space:nowrap}table.r td{min-width:6.2em}\
 caption{text-align:left;color:var(--soft);font-size:.9rem}\
 code,.mono{font:.84rem ui-monospace,'DejaVu Sans Mono',monospace;overflow-wrap:anywhere}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--field);padding:12px;border-radius:6px;\
@@ -61,6 +62,7 @@ font-size:.88rem}\
 form.f{display:flex;flex-wrap:wrap;gap:12px;align-items:end;background:var(--field);border-radius:8px;\
 padding:12px 14px;\
 margin:0 0 14px}\
+form.f div{flex:1 1 7.5rem;max-width:15rem}\
 label{display:block;font-weight:700;font-size:.88rem}\
 input,select,textarea{display:block;width:100%;min-height:44px;font-family:inherit;font-size:1rem;\
 padding:7px 10px;\

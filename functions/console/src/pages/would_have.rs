@@ -165,7 +165,7 @@ fn one(frame: &Frame, row: &RowView) -> Markup {
                 (kit::short(warning, 60)) } } }
             td { @if let Some(because) = &row.because { (kit::quoted(because, 300)) } }
             td {
-                @if let Some(by) = &row.set_off_by { (kit::short(by, 40)) ", " }
+                @if let Some(by) = &row.set_off_by { (kit::short(by, 40)) @if row.run_id.is_some() { ", " } }
                 @if let Some(run) = &row.run_id { a href={ "/runs/" (web::encode_component(run)) } { "read" }
                     }
             }
