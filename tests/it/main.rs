@@ -1,11 +1,14 @@
 //! The product's promises, each with a test that fails when it is broken. Must never assert nothing, nor sleep and hope.
 
 mod budget_caps;
+mod cargo_lambda;
+mod demo;
 mod docs;
 mod door;
 mod hot_config;
 mod intake;
 mod kill_switch;
+mod pages;
 mod replay;
 mod scenarios;
 mod scene;

@@ -20,6 +20,6 @@ pub fn not_run(name: &str, why: &str) {
 
 /// One environment variable of the person who runs the tests.
 #[expect(clippy::disallowed_methods, reason = "how the tests are run is no setting of the product")]
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
