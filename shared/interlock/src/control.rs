@@ -1,4 +1,5 @@
-//! The control item as it was read at one instant. Must never be cached: it is true only for the answer it came from.
+//! The control item as it was read at one instant. Must never be cached: it is true only for the answer it
+//! came from.
 use crate::error::InterlockError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
@@ -106,8 +107,8 @@ impl Control {
         self.generations.get(customer).copied().unwrap_or_default()
     }
 
-    /// Permits of a scope that may still be writing at `now_ms`, and those whose outcome is unknown (an overdue permit
-    /// counts as unknown, whether or not a sweep has moved it).
+    /// Permits of a scope that may still be writing at `now_ms`, and those whose outcome is unknown (an
+    /// overdue permit counts as unknown, whether or not a sweep has moved it).
     // INVARIANT (I1): "Nothing in flight" is said only when both lists of one answer are empty.
     #[must_use]
     pub fn writes(&self, scope: &Scope, now_ms: i64) -> (Vec<&HeldPermit>, Vec<&HeldPermit>) {
@@ -174,8 +175,8 @@ fn mode(value: &AttributeValue) -> Option<Mode> {
     value.as_s().ok().and_then(|code| Mode::from_code(code))
 }
 
-/// A map attribute. One entry that cannot be read makes the whole item unreadable: a halted customer or a permit that
-/// was skipped would be a hole.
+/// A map attribute. One entry that cannot be read makes the whole item unreadable: a halted customer or a
+/// permit that was skipped would be a hole.
 fn map<K: TryFrom<String> + Ord, V>(
     item: &Item,
     attribute: &'static str,
@@ -194,8 +195,8 @@ fn list(item: &Item, attribute: &'static str) -> Result<Vec<LogEntry>, Interlock
     entries.iter().map(|entry| json_value(entry).ok_or_else(malformed)).collect()
 }
 
-/// The item that `holdfast init` writes: halted, nobody armed it yet, every map there (the store cannot set inside a
-/// missing map).
+/// The item that `holdfast init` writes: halted, nobody armed it yet, every map there (the store cannot set
+/// inside a missing map).
 pub(crate) fn first_item(by: &str, at_ms: i64, log: &LogEntry) -> Result<Item, InterlockError> {
     let halted_by = HaltedBy { by: by.to_owned(), at_ms, reason: "not_yet_armed".to_owned() };
     let text_of = |value: &dyn erased::Json| {

@@ -1,4 +1,5 @@
-//! Halting: both stores in parallel, and no word more than what they confirmed. Must never be refused by a full item.
+//! Halting: both stores in parallel, and no word more than what they confirmed. Must never be refused by a
+//! full item.
 use crate::control::{Control, HaltedBy, LogEntry, State};
 use crate::error::InterlockError;
 use crate::receipt::{FlagsSaid, say};
@@ -69,7 +70,8 @@ struct Shape {
 impl Interlock {
     /// Halts a scope in both stores, in parallel, each tried again until the answer is due.
     ///
-    /// Once both have answered it leaves a receipt, which may take 200 ms at most and never changes the answer.
+    /// Once both have answered it leaves a receipt, which may take 200 ms at most and never changes the
+    /// answer.
     pub async fn halt(&self, scope: &Scope, press: &Press) -> HaltReport {
         self.press(scope, press).await.report
     }
@@ -112,7 +114,8 @@ impl Interlock {
         Pressed { report, id, token }
     }
 
-    /// A tripped cap halts from inside a step: the control item, and `SETNX` of the flag, which is all that a step may do.
+    /// A tripped cap halts from inside a step: the control item, and `SETNX` of the flag, which is all that a
+    /// step may do.
     ///
     /// # Errors
     /// [`InterlockError`] when the control item gave no answer; the flag may be set all the same.
@@ -131,8 +134,8 @@ impl Interlock {
         control
     }
 
-    /// Latches the control item: unconditional on the first try; after a silence it reads before it tries again, so that
-    /// a late answer is recognised.
+    /// Latches the control item: unconditional on the first try; after a silence it reads before it tries
+    /// again, so that a late answer is recognised.
     /// `id` is the press's, in the log and on its receipt.
     pub(crate) async fn latch(
         &self,
@@ -237,17 +240,8 @@ fn is_customer_overflow(control: &Control, scope: &Scope) -> bool {
     }
 }
 
-// INVARIANT (I11): every press moves the epoch (or the customer's generation) on, also one that finds the scope halted:
-// a re-arm prepared before it must not pass.
-fn latch_update(
-    scope: &Scope,
-    press: &Press,
-    entry: &LogEntry,
-    shape: Shape,
-    seen: Option<&Control>,
-) -> Result<Update, InterlockError> {
-    let halted_by =
-        HaltedBy { by: press.actor.to_string(), at_ms: entry.at_ms, reason: short(&press.because) };
+/// What a press changes, and under which condition.
+fn latch_change(scope: &Scope, shape: Shape, seen: Option<&Control>) -> (String, String) {
     let (log, room) = if shape.fold {
         ("#log_folded = #log_folded + :one", "size(#log) >= :log_max")
     } else {
@@ -273,16 +267,33 @@ fn latch_update(
     };
     change.push_str(", ");
     change.push_str(log);
-    if let Some(item) = seen {
-        condition.push_str(" AND #epoch = :seen");
-        match scope {
-            Scope::Customer(id) if item.generations.contains_key(id) => {
-                condition.push_str(" AND #cust_gen.#x = :seen_gen");
-            }
-            Scope::Customer(_) => condition.push_str(" AND attribute_not_exists(#cust_gen.#x)"),
-            Scope::Global => {}
+    condition.push_str(seen.map_or("", |item| as_it_was(item, scope)));
+    (change, condition)
+}
+
+/// The condition that nobody halted or re-armed this scope since it was read.
+fn as_it_was(seen: &Control, scope: &Scope) -> &'static str {
+    match scope {
+        Scope::Global => " AND #epoch = :seen",
+        Scope::Customer(id) if seen.generations.contains_key(id) => {
+            " AND #epoch = :seen AND #cust_gen.#x = :seen_gen"
         }
+        Scope::Customer(_) => " AND #epoch = :seen AND attribute_not_exists(#cust_gen.#x)",
     }
+}
+
+// INVARIANT (I11): every press moves the epoch (or the customer's generation) on, also one that finds the
+// scope halted: a re-arm prepared before it must not pass.
+fn latch_update(
+    scope: &Scope,
+    press: &Press,
+    entry: &LogEntry,
+    shape: Shape,
+    seen: Option<&Control>,
+) -> Result<Update, InterlockError> {
+    let halted_by =
+        HaltedBy { by: press.actor.to_string(), at_ms: entry.at_ms, reason: short(&press.because) };
+    let (change, condition) = latch_change(scope, shape, seen);
     let mut update = Update::new("halt", &format!("SET {change}"), &condition)
         .number(":one", 1)
         .number(":log_max", LOG_MAX);

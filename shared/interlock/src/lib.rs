@@ -1,8 +1,8 @@
 //! The control item: epoch, permits, modes, halt and re-arm over both stores. Must never know a tool or HTTP.
 //!
-//! Permission is the AND of two stores, a stop is the OR. The control item (one DynamoDB item) is the authority: a halt
-//! is one update of it that returns the permits in flight in the same answer. The flags (a Redis-compatible store) are
-//! the fast, separate second lock.
+//! Permission is the AND of two stores, a stop is the OR. The control item (one DynamoDB item) is the
+//! authority: a halt is one update of it that returns the permits in flight in the same answer. The flags (a
+//! Redis-compatible store) are the fast, separate second lock.
 
 mod control;
 mod drill;
@@ -28,8 +28,8 @@ pub use permit::{PermitAnswer, PermitAsk};
 pub use proof::{Go, Permit};
 pub use rearm::{ModesAfter, RearmAsk, Rearmed};
 pub use receipt::{
-    AtPress, FlagsSaid, HowEnded, LastWrite, Made, PermitEnd, RECEIPT_SCHEMA_VERSION, RECEIPTS_KEPT_MS, Receipt,
-    ReceiptBook, ReceiptWrite, WriteEnd,
+    AtPress, FlagsSaid, HowEnded, LastWrite, Made, PermitEnd, RECEIPT_SCHEMA_VERSION, RECEIPTS_KEPT_MS,
+    Receipt, ReceiptBook, ReceiptWrite, WriteEnd,
 };
 pub use sweep::FlagSweep;
 pub use view::{Recent, RecentAct, RecentCustomer, Standing, View};
@@ -73,7 +73,8 @@ pub struct Bound {
 }
 
 impl Interlock {
-    /// Over the `control` table and the flags. `client` must not retry by itself: a repeated halt would count twice.
+    /// Over the `control` table and the flags. `client` must not retry by itself: a repeated halt would count
+    /// twice.
     /// `replicas` is how many acknowledgements a halt waits for in the flags.
     #[must_use]
     pub fn new(

@@ -19,7 +19,8 @@ pub enum Flipped {
 }
 
 impl Interlock {
-    /// Puts the control item, halted and with everything in dry-run, unless there is one. True when it was put now.
+    /// Puts the control item, halted and with everything in dry-run, unless there is one. True when it was
+    /// put now.
     ///
     /// # Errors
     /// [`InterlockError`] when the store gave no answer.

@@ -65,7 +65,8 @@ pub struct People {
 
 impl People {
     pub(crate) fn parse(item: &HashMap<String, AttributeValue>) -> Self {
-        // FAIL-CLOSED: an unreadable list knows nobody, so nobody can resume; a halt needs only the key's signature.
+        // FAIL-CLOSED: an unreadable list knows nobody, so nobody can resume; a halt needs only the key's
+        // signature.
         let body = item.get("body").and_then(|body| body.as_s().ok());
         body.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }

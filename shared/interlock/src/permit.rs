@@ -38,12 +38,14 @@ pub enum PermitAnswer {
 }
 
 impl Interlock {
-    /// Asks for a permit: the control item first (P1), then the flags again (P2), then the time that is left (P3).
+    /// Asks for a permit: the control item first (P1), then the flags again (P2), then the time that is left
+    /// (P3).
     ///
     /// # Errors
-    /// [`InterlockError`] when the control item gave no answer: nothing may be sent, and the permit, should it have been
-    /// granted after all, is given back or turns unknown at its deadline.
-    // INVARIANT (I3, I4): the grant is conditional on armed, this epoch, this customer and a live tool, in one update.
+    /// [`InterlockError`] when the control item gave no answer: nothing may be sent, and the permit, should
+    /// it have been granted after all, is given back or turns unknown at its deadline.
+    // INVARIANT (I3, I4): the grant is conditional on armed, this epoch, this customer and a live tool, in
+    // one update.
     pub async fn permit(&self, go: &Go, ask: &PermitAsk<'_>) -> Result<PermitAnswer, InterlockError> {
         let now_ms = self.clock.now_ms();
         let permit_id = PermitId::new(format!("p-{}", self.fresh_id()))
@@ -148,7 +150,8 @@ impl Interlock {
     /// Moves a permit whose request was never answered to the unknown ones.
     ///
     /// # Errors
-    /// [`InterlockError`] when the control item gave no answer; the permit then turns unknown at its deadline.
+    /// [`InterlockError`] when the control item gave no answer; the permit then turns unknown at its
+    /// deadline.
     pub async fn mark_unknown(&self, permit: Permit, ask: &PermitAsk<'_>) -> Result<(), InterlockError> {
         let held = HeldPermit {
             run_id: ask.run_id.clone(),

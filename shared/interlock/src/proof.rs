@@ -2,7 +2,8 @@
 use std::collections::BTreeMap;
 use types::{CustomerId, Epoch, Generation, IntentId, Mode, PermitId};
 
-/// "Both stores said yes, just now": needed for a model call and for a decision. Not `Clone`; lives for one step.
+/// "Both stores said yes, just now": needed for a model call and for a decision. Not `Clone`; lives for one
+/// step.
 #[derive(Debug)]
 pub struct Go {
     pub(crate) epoch: Epoch,
@@ -43,7 +44,8 @@ impl Go {
     }
 }
 
-/// "This one non-GET request may start": granted by the control item, then confirmed by the flags. Not `Clone`.
+/// "This one non-GET request may start": granted by the control item, then confirmed by the flags. Not
+/// `Clone`.
 ///
 /// ```compile_fail
 /// let forged = interlock::Permit { permit_id: todo!(), intent_id: todo!(), deadline_ms: 0 };

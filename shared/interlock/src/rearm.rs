@@ -1,4 +1,5 @@
-//! Resuming: a compare-and-set on what the person saw, flags first, control item last. Must never wake an old run.
+//! Resuming: a compare-and-set on what the person saw, flags first, control item last. Must never wake an old
+//! run.
 use crate::control::{Control, LogEntry, State};
 use crate::error::InterlockError;
 use crate::halt::Press;
@@ -64,7 +65,8 @@ impl Interlock {
     /// Releases a scope, if everything is as the page showed it.
     ///
     /// # Errors
-    /// [`InterlockError`] when the control item gave no answer. The agent is then halted, or armed: look again.
+    /// [`InterlockError`] when the control item gave no answer. The agent is then halted, or armed: look
+    /// again.
     // INVARIANT (I8): a re-arm succeeds only on the epoch (and press counter) that was shown.
     pub async fn rearm(&self, ask: &RearmAsk) -> Result<Rearmed, InterlockError> {
         match &ask.scope {

@@ -47,7 +47,8 @@ impl Interlock {
         Ok(swept)
     }
 
-    /// `WATCH` first, then read the control item: whoever re-arms in between changes the press counter and wins.
+    /// `WATCH` first, then read the control item: whoever re-arms in between changes the press counter and
+    /// wins.
     async fn reassert(&self, scope: &Scope) -> Result<Option<Reassert>, InterlockError> {
         let flags = flag_scope(scope);
         let Some(watched) = self.switch.watch(&flags, FLAG_TRY).await else {
@@ -87,7 +88,8 @@ impl Interlock {
         Ok((control.log, control.log_folded))
     }
 
-    /// Drops the first entries of the log, if they still are these, and the counted ones. False when they moved.
+    /// Drops the first entries of the log, if they still are these, and the counted ones. False when they
+    /// moved.
     ///
     /// # Errors
     /// [`InterlockError`] when the control item gave no answer.

@@ -1,4 +1,5 @@
-//! One conditional update of the control item. Must never be part of a transaction: a conflict would refuse a halt.
+//! One conditional update of the control item. Must never be part of a transaction: a conflict would refuse a
+//! halt.
 use crate::control::Control;
 use crate::error::InterlockError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -9,7 +10,8 @@ use std::time::Duration;
 /// How long one request to the store may take.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An update expression with its condition. `#name` stands for the attribute `name` unless [`Update::name`] says else.
+/// An update expression with its condition. `#name` stands for the attribute `name` unless [`Update::name`]
+/// says else.
 pub(crate) struct Update {
     operation: &'static str,
     expression: String,

@@ -1,4 +1,5 @@
-//! Looking: the check at the top of every step, and what the pages show. Must never change anything but read-repair.
+//! Looking: the check at the top of every step, and what the pages show. Must never change anything but
+//! read-repair.
 use crate::control::{Control, State};
 use crate::error::InterlockError;
 use crate::people::People;
@@ -91,8 +92,8 @@ pub struct View {
 impl Interlock {
     /// The check at the top of every step and before every act: control item and flags, in parallel.
     ///
-    /// `bound` is absent until step 1 has fixed it; `customer` is absent in step 0 only. A halt that only the flags
-    /// know is copied into the control item (read-repair), if nobody re-armed meanwhile.
+    /// `bound` is absent until step 1 has fixed it; `customer` is absent in step 0 only. A halt that only the
+    /// flags know is copied into the control item (read-repair), if nobody re-armed meanwhile.
     // INVARIANT (I5): a store that is missing, silent or unreadable stops the run.
     pub async fn check(&self, bound: Option<Bound>, customer: Option<&CustomerId>) -> Standing {
         let (control, flags) =
@@ -227,8 +228,8 @@ impl Interlock {
         Some(items.into_iter().filter_map(keyed).collect())
     }
 
-    /// Remembers the last act for the halt page, and the last write for receipts. Best effort: nothing waits for
-    /// it and nothing depends on it.
+    /// Remembers the last act for the halt page, and the last write for receipts. Best effort: nothing waits
+    /// for it and nothing depends on it.
     pub async fn note_recent(&self, customer: &CustomerId, act: &RecentAct) {
         let RecentItem { recent, mut writes } = match self.get("recent", STORE_TIMEOUT).await {
             Ok(item) => item.as_ref().map(recent_of).unwrap_or_default(),
