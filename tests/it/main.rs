@@ -1,4 +1,5 @@
-//! The product's promises, each with a test that fails when it is broken. Must never assert nothing, nor sleep and hope.
+//! The product's promises, each with a test that fails when it is broken. Must never assert nothing, nor
+//! sleep and hope.
 
 mod budget_caps;
 mod cargo_lambda;
@@ -9,6 +10,7 @@ mod hot_config;
 mod intake;
 mod kill_switch;
 mod pages;
+mod receipt;
 mod replay;
 mod scenarios;
 mod scene;

@@ -1,5 +1,5 @@
-//! One file, one story: what happens, and what must be in the log, at the CRM and in Slack afterwards. Must never pass a
-//! story whose file says less than it expects.
+//! One file, one story: what happens, and what must be in the log, at the CRM and in Slack afterwards. Must
+//! never pass a story whose file says less than it expects.
 use crate::scene::{Scene, repository, run};
 use serde::Deserialize;
 use serde_json::Value;

@@ -23,7 +23,7 @@ impl World {
         let number = FOLDERS.fetch_add(1, Ordering::SeqCst);
         let folder = std::env::temp_dir().join(format!("audit-fn-{}-{number}", std::process::id()));
         let data = DataDir::open_fresh(&folder).unwrap();
-        let dynamo = stores::dynamo::start(&data, 0).await.unwrap();
+        let dynamo = stores::dynamo::start(&data, 0, stores::dynamo::Expiry::Never).await.unwrap();
         let client = stores::dynamo::client(dynamo.endpoint());
         stores::dynamo::create_tables(&client, "t-").await.unwrap();
         let postgres = stores::postgres::start(&data, None).await.unwrap();

@@ -109,7 +109,7 @@ async fn rig() -> Rig {
     let folder = std::env::temp_dir().join(format!("holdfast-console-{}-{nth}", std::process::id()));
     let data = DataDir::open_fresh(&folder).unwrap();
     let redis = stores::redis::start_stand_in(&data, 0).unwrap();
-    let dynamo = stores::dynamo::start(&data, 0).await.unwrap();
+    let dynamo = stores::dynamo::start(&data, 0, stores::dynamo::Expiry::Never).await.unwrap();
     let ssm = stores::ssm::start(&data, 0).unwrap();
     stores::dynamo::create_tables(&stores::dynamo::client(dynamo.endpoint()), "t-").await.unwrap();
     let clock = Clock::manual(NOW_MS);

@@ -3,8 +3,8 @@
 //!
 //! Read [`press`] first: it is what the button does.
 
-mod enrol;
 mod drill;
+mod enrol;
 mod error;
 mod fails;
 mod look;

@@ -131,7 +131,8 @@ async fn start(deps: &Deps, key: &EventKey, run_id: RunId) -> Fate {
     }
     match deps.ledger.mark_started(key).await {
         Ok(()) => {}
-        // Started all the same; a redelivery or the sweep finds the mark missing and starts the same name again.
+        // Started all the same; a redelivery or the sweep finds the mark missing and starts the same name
+        // again.
         Err(error) => tracing::warn!(%error, "a start was not noted"),
     }
     Fate::Started(run_id)

@@ -1,4 +1,5 @@
-//! What "we do not know" means in intake. Must never stand for a forged or malformed request: those are answers.
+//! What "we do not know" means in intake. Must never stand for a forged or malformed request: those are
+//! answers.
 
 /// The request could not be judged at all.
 #[derive(Debug, thiserror::Error)]

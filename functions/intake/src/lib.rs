@@ -1,4 +1,5 @@
-//! The webhook: signature, admission, start. Must never touch a store before the signature is right, nor run a step.
+//! The webhook: signature, admission, start. Must never touch a store before the signature is right, nor run
+//! a step.
 
 mod admit;
 mod error;

@@ -1,4 +1,5 @@
-//! The tool calls of one decision, one after another: count, plan, decide, apply; then advance. Must never skip the gate.
+//! The tool calls of one decision, one after another: count, plan, decide, apply; then advance. Must never
+//! skip the gate.
 use crate::step::{InHand, Next, StepOutput};
 use crate::trail::StepTrail;
 use crate::{StepError, close, rows, trip};
@@ -39,7 +40,8 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         }
     }
     if decision.calls_dropped > 0 {
-        // The model's API wants an answer to every call, and there are more than anybody reads: the run ends here.
+        // The model's API wants an answer to every call, and there are more than anybody reads: the run ends
+        // here.
         rest_row(&mut trail, decision.calls_dropped);
         trail.store().await?;
         return close::finish(hand, RunStatus::Failed, Reason::ToolCallsPerRun, None).await;
@@ -291,8 +293,8 @@ async fn execute(
     })
 }
 
-/// Posts a question. Its row is durable first, so that a replay does not ask twice; whether Slack took it or not, the
-/// question waits in the console.
+/// Posts a question. Its row is durable first, so that a replay does not ask twice; whether Slack took it or
+/// not, the question waits in the console.
 async fn ask(
     trail: &mut StepTrail<'_, '_>,
     tool: &Tool,

@@ -1,4 +1,5 @@
-//! One invocation is one step of one run. Must never act before both switches, the budget and the gate said yes.
+//! One invocation is one step of one run. Must never act before both switches, the budget and the gate said
+//! yes.
 //!
 //! Read [`step`](step::step) first: its order is the product.
 

@@ -1,4 +1,5 @@
-//! Step 0: fixes the run's deal and customer and writes the first message, by reads only. Must never call the model.
+//! Step 0: fixes the run's deal and customer and writes the first message, by reads only. Must never call the
+//! model.
 use crate::step::{InHand, Next, StepOutput};
 use crate::{StepError, close};
 use crm::{CrmError, Deal, Email, RecordId};

@@ -90,7 +90,8 @@ pub(crate) async fn step(
     };
     let mut hand = InHand { deps, invocation, run, transcript: transcript?, config };
     let outcome = hand.go_on(input, leased?, standing).await;
-    // Whatever was not ended by a commit is given back, so that a retry need not wait for this invocation's deadline.
+    // Whatever was not ended by a commit is given back, so that a retry need not wait for this invocation's
+    // deadline.
     if hand.run.claim.is_some() {
         deps.ledger.unclaim(&input.run_id, &claim).await;
     }
@@ -110,7 +111,8 @@ impl InHand<'_> {
                     what: "the payload names another customer than the run",
                 });
             }
-            // Started again by a person after step 0: the checks so far did not name the customer, so look once more.
+            // Started again by a person after step 0: the checks so far did not name the customer, so look
+            // once more.
             return Ok(self.output(Next::Continue, 0));
         }
         let go = match self.bound(standing) {
@@ -127,7 +129,8 @@ impl InHand<'_> {
             return open::open(self).await;
         }
         self.bind(&go).await?;
-        // 3, 4  Reserve the worst case, ask the model raced against the switch, settle, store the decision once.
+        // 3, 4  Reserve the worst case, ask the model raced against the switch, settle, store the decision
+        // once.
         let decision = match self.transcript.decisions.get(&self.run.n).cloned() {
             Some(decision) => decision,
             None => match think::think(self, &go).await? {

@@ -1,4 +1,5 @@
-//! The effects sweep, every minute: nothing that was begun stays without an end. Must never send a write again.
+//! The effects sweep, every minute: nothing that was begun stays without an end. Must never send a write
+//! again.
 use crate::trail::READ_BACK_MS;
 use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip};
 use gate::{Context, Kind, Plan, ReadBack};

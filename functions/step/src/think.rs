@@ -1,4 +1,5 @@
-//! One decision: reserve, ask the model raced against the switch, settle, store once. Must never ask before it reserved.
+//! One decision: reserve, ask the model raced against the switch, settle, store once. Must never ask before
+//! it reserved.
 use crate::step::{Flow, InHand};
 use crate::{StepError, close, trip};
 use budget::{Amount, Ask, Reserve, Settled, Used};

@@ -1,4 +1,5 @@
-//! One tool call's rows as the gate writes them, and the commit that ends the step. Must never lose or double one.
+//! One tool call's rows as the gate writes them, and the commit that ends the step. Must never lose or double
+//! one.
 use crate::StepError;
 use crate::rows;
 use crate::step::InHand;
@@ -248,7 +249,8 @@ impl Trail for StepTrail<'_, '_> {
     async fn closed(&mut self, plan: &Plan, applied: &Applied) -> Result<(), TrailError> {
         let intent = self.in_hand()?;
         self.outcome_of(intent, plan, applied);
-        // One commit for the outcome and the advance, unless the call must be tried again or the run stops here.
+        // One commit for the outcome and the advance, unless the call must be tried again or the run stops
+        // here.
         let stops = matches!(applied, Applied::NoPermit(reason) if *reason != Reason::DryRun);
         if self.last && self.again_ms.is_none() && !stops {
             self.advance(None).await.map_err(wrap)

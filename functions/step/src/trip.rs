@@ -21,7 +21,8 @@ struct TripPing {
 }
 
 /// Halts what the cap covers and closes the run.
-// INVARIANT (I17): a trip sets the same flag as a press, once per epoch, with one ping that names limit and last call.
+// INVARIANT (I17): a trip sets the same flag as a press, once per epoch, with one ping that names limit and
+// last call.
 pub(crate) async fn trip(
     hand: &mut InHand<'_>,
     cap: Cap,
@@ -60,8 +61,8 @@ pub(crate) async fn trip(
     }
 }
 
-/// Queues the ping in one transaction with the mark that this cap tripped, then sends it: a crash in between still tells
-/// people, and a second trip of the same epoch tells them nothing new.
+/// Queues the ping in one transaction with the mark that this cap tripped, then sends it: a crash in between
+/// still tells people, and a second trip of the same epoch tells them nothing new.
 async fn tell(
     hand: &InHand<'_>,
     cap: Cap,

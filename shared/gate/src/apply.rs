@@ -1,11 +1,13 @@
-//! From a decision to an act: intent row, permit, flags again, act, outcome row, permit returned. Must never reorder them.
+//! From a decision to an act: intent row, permit, flags again, act, outcome row, permit returned. Must never
+//! reorder them.
 use crate::plan::{Context, Plan};
 use crate::tool::{Act, Sent};
 use async_trait::async_trait;
 use interlock::{Go, Interlock, InterlockError, PermitAnswer, PermitAsk};
 use types::{Reason, RunId};
 
-/// Where the gate writes what happens, before and after it happens. The caller commits it together with its run.
+/// Where the gate writes what happens, before and after it happens. The caller commits it together with its
+/// run.
 #[async_trait]
 pub trait Trail: Send {
     /// The tool call will ask for a permit: the intent row becomes durable. Without it nothing is sent.
@@ -55,8 +57,10 @@ pub struct PermitTerms<'a> {
 /// Executes one act.
 ///
 /// # Errors
-/// [`ActFailed`] when a store gave no answer: the next invocation finds the intent row and goes on from there.
-// INVARIANT (I4, I26): no request before its intent row is durable, its permit granted and the flags read again.
+/// [`ActFailed`] when a store gave no answer: the next invocation finds the intent row and goes on from
+/// there.
+// INVARIANT (I4, I26): no request before its intent row is durable, its permit granted and the flags read
+// again.
 pub async fn apply(
     act: &dyn Act,
     context: &Context,

@@ -1,4 +1,5 @@
-//! The gate: tiers, dry-run, the decision, and the only way to an act. Must never know any one tool, nor HTTP.
+//! The gate: tiers, dry-run, the decision, and the only way to an act. Must never know any one tool, nor
+//! HTTP.
 
 mod apply;
 mod decide;

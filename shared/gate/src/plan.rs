@@ -58,7 +58,8 @@ pub struct Plan {
     pub what: String,
     /// People it is about: contact ids and addresses.
     pub subjects: Vec<String>,
-    /// Anything a reader of the row should know ("the text holds a link", "the recipient is not on the deal").
+    /// Anything a reader of the row should know ("the text holds a link", "the recipient is not on the
+    /// deal").
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! What a tool is: one of four kinds, each with only the methods its kind may have. Must never spell an irreversible act.
+//! What a tool is: one of four kinds, each with only the methods its kind may have. Must never spell an
+//! irreversible act.
 use crate::plan::{Context, Plan, Refusal};
 use async_trait::async_trait;
 use interlock::Permit;
@@ -80,7 +81,8 @@ pub trait Read: Send + Sync {
 /// A tool that changes the CRM.
 #[async_trait]
 pub trait Act: Send + Sync {
-    /// Works out what it would do, by reads only. The same in both modes, so that the would-have log cannot drift.
+    /// Works out what it would do, by reads only. The same in both modes, so that the would-have log cannot
+    /// drift.
     async fn plan(&self, context: &Context, arguments: &Value) -> Result<Plan, Refusal>;
     /// Sends exactly the planned request, once.
     async fn apply(&self, context: &Context, plan: &Plan, permit: &Permit) -> Sent;

@@ -35,8 +35,8 @@ pub enum HaltedScope {
     Customer,
 }
 
-/// What the switch store said. Only `Halted` closes a run; `Disarmed` and `Unreachable` park it, so that a blip
-/// never latches a halt.
+/// What the switch store said. Only `Halted` closes a run; `Disarmed` and `Unreachable` park it, so that a
+/// blip never latches a halt.
 #[derive(Debug)]
 #[must_use = "an unread check is no check"]
 pub enum Check {

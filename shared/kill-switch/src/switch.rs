@@ -1,4 +1,5 @@
-//! Reading the flags: one round trip, one deadline, no retry that outlives it. Must never treat silence as "clear".
+//! Reading the flags: one round trip, one deadline, no retry that outlives it. Must never treat silence as
+//! "clear".
 use crate::check::{Check, Clear, HaltedScope};
 use crate::error::BadUrl;
 use crate::keys::{self, Scope};
@@ -7,7 +8,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionIn
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// How long each part of a check may take. A check takes at most `connect + response`, a stale connection twice that.
+/// How long each part of a check may take. A check takes at most `connect + response`, a stale connection
+/// twice that.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// To open a connection, TLS and sign-in included.
@@ -64,8 +66,8 @@ impl Switch {
 
     /// The check at the top of every step and before every act: one round trip to the primary.
     ///
-    /// `MGET` reads the arming key and the flags at one instant; `EXISTS` in the same round trip also sees a flag
-    /// that somebody set as another type than text, which `MGET` shows as absent.
+    /// `MGET` reads the arming key and the flags at one instant; `EXISTS` in the same round trip also sees a
+    /// flag that somebody set as another type than text, which `MGET` shows as absent.
     // INVARIANT (I6): any existing key halts, whatever its value. INVARIANT (I5): silence is not "clear".
     pub async fn check(&self, customer: Option<&str>) -> Check {
         let mut flags = vec![keys::halted(&Scope::Global)];
@@ -134,14 +136,16 @@ impl Switch {
         })
     }
 
-    /// Adds a stop for a tripped cap: `SETNX`, the only change that a step's user may make. True when it is set now.
+    /// Adds a stop for a tripped cap: `SETNX`, the only change that a step's user may make. True when it is
+    /// set now.
     pub async fn set_if_absent(&self, scope: &Scope<'_>) -> bool {
         let mut pipe = redis::pipe();
         pipe.cmd("SETNX").arg(keys::halted(scope)).arg("1");
         self.query::<(i64,)>(&pipe).await.is_ok()
     }
 
-    /// What the store says of itself (`INFO` of that section), for the doctor. `None` when it does not answer.
+    /// What the store says of itself (`INFO` of that section), for the doctor. `None` when it does not
+    /// answer.
     pub async fn info(&self, section: &str) -> Option<String> {
         let mut pipe = redis::pipe();
         pipe.cmd("INFO").arg(section);

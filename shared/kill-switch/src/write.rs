@@ -1,4 +1,5 @@
-//! Halting, re-arming and re-asserting the flags, each on a connection of its own. Must never report more than it knows.
+//! Halting, re-arming and re-asserting the flags, each on a connection of its own. Must never report more
+//! than it knows.
 use crate::keys::{self, Scope};
 use crate::switch::{Switch, Timeouts, cmd};
 use redis::aio::MultiplexedConnection;
@@ -45,8 +46,9 @@ pub enum Reassert {
 }
 
 impl Switch {
-    /// Halts a scope. One pipeline without `MULTI`: a full Redis refuses `SET`, and `MULTI` would then undo the `DEL`
-    /// that takes the permission away. `WAIT` is sent apart, on the same connection, or it would not block.
+    /// Halts a scope. One pipeline without `MULTI`: a full Redis refuses `SET`, and `MULTI` would then undo
+    /// the `DEL` that takes the permission away. `WAIT` is sent apart, on the same connection, or it would
+    /// not block.
     ///
     /// `token` is fresh per press. `try_timeout` bounds the try; `replicas` acknowledgements are waited for.
     pub async fn halt(
@@ -68,7 +70,8 @@ impl Switch {
         let Ok(answers) = each(&pipe, &mut connection).await else {
             return FlagHalt::Failed;
         };
-        // One accepted command is a stop: the flag set, or the arming key gone. The press counter alone is none.
+        // One accepted command is a stop: the flag set, or the arming key gone. The press counter alone is
+        // none.
         let stops = answers.len().saturating_sub(1);
         if !answers.iter().take(stops).any(Result::is_ok) {
             return FlagHalt::Failed;
@@ -82,8 +85,9 @@ impl Switch {
         if acks >= replicas { FlagHalt::Confirmed { acks } } else { FlagHalt::TooFewAcks { acks } }
     }
 
-    /// Releases a scope, if its press counter still is `seq_shown`. Global: also arms `next_epoch` and sets again the
-    /// flags of `halted_customers`. `mark` (`rearm:<ms>`) goes into the press counter, so that a sweep leaves it alone.
+    /// Releases a scope, if its press counter still is `seq_shown`. Global: also arms `next_epoch` and sets
+    /// again the flags of `halted_customers`. `mark` (`rearm:<ms>`) goes into the press counter, so that a
+    /// sweep leaves it alone.
     pub async fn rearm(
         &self,
         scope: &Scope<'_>,
@@ -118,8 +122,8 @@ impl Switch {
         }
     }
 
-    /// Reads the press counter under `WATCH` and hands over the connection, for a sweep that must read the ledger
-    /// between. `None` when the store does not answer.
+    /// Reads the press counter under `WATCH` and hands over the connection, for a sweep that must read the
+    /// ledger between. `None` when the store does not answer.
     pub async fn watch(&self, scope: &Scope<'_>, try_timeout: Duration) -> Option<Watched> {
         let mut connection = self.own(try_timeout).await.ok()?;
         let seq = watch(&mut connection, &keys::halt_seq(scope)).await.ok()?;
@@ -178,7 +182,8 @@ async fn each(
     pipe.query_async(connection).await
 }
 
-/// `MULTI` .. `EXEC` in one round trip. True when it was executed whole, false when a watched key had changed.
+/// `MULTI` .. `EXEC` in one round trip. True when it was executed whole, false when a watched key had
+/// changed.
 ///
 /// WHY NOT the client's own transaction: its debug build panics when a server answers `MULTI` with an error.
 async fn transaction(connection: &mut MultiplexedConnection, commands: Vec<redis::Cmd>) -> RedisResult<bool> {

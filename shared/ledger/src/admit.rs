@@ -1,4 +1,5 @@
-//! Admission: put-if-absent of an event and its run, so that one event starts one run. Must never start anything itself.
+//! Admission: put-if-absent of an event and its run, so that one event starts one run. Must never start
+//! anything itself.
 use crate::error::LedgerError;
 use crate::run::{EventRef, Run};
 use crate::{Ledger, keyed, n, s};
@@ -56,7 +57,8 @@ impl Ledger {
         let started = row.as_ref().and_then(|row| row.get("started")).and_then(|v| v.as_bool().ok());
         Ok(match started {
             Some(true) => Admitted::Duplicate(run_id.clone()),
-            // A row that another delivery is writing this instant counts as not started: starting by name is exactly once.
+            // A row that another delivery is writing this instant counts as not started: starting by name is
+            // exactly once.
             Some(false) | None => Admitted::NotStarted(run_id.clone()),
         })
     }

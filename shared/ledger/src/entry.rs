@@ -6,7 +6,8 @@ use types::{Actor, CustomerId, EntryState, IntentId, Mode, Reason, RunId, Target
 /// The version of [`Entry`]'s shape; readers refuse a newer one rather than misread it.
 pub const ENTRY_SCHEMA_VERSION: u32 = 1;
 
-/// One audit entry: one per state of a tool call, halt, resume, flip, trip or change; joined by intent id, never changed.
+/// One audit entry: one per state of a tool call, halt, resume, flip, trip or change; joined by intent id,
+/// never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// [`ENTRY_SCHEMA_VERSION`] when written.
@@ -55,7 +56,8 @@ pub struct Entry {
     pub model_version: Option<String>,
     /// The version of the hot configuration that the decision used.
     pub config_version: Option<String>,
-    /// People this row is about: HubSpot contact ids and mail addresses, for export and erasure (personal data).
+    /// People this row is about: HubSpot contact ids and mail addresses, for export and erasure (personal
+    /// data).
     pub subjects: Vec<String>,
 }
 

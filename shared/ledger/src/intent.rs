@@ -1,10 +1,12 @@
-//! Decisions and intents: what the model said, and what became of each tool call. Must never be changed after its end.
+//! Decisions and intents: what the model said, and what became of each tool call. Must never be changed after
+//! its end.
 use crate::entry::PromptRef;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use types::{CustomerId, EntryState, IntentId, Mode, Reason, Target, Tier};
 
-/// The model's answer of one step, stored once before anything acts on it; a replay uses it instead of asking again.
+/// The model's answer of one step, stored once before anything acts on it; a replay uses it instead of asking
+/// again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The step.

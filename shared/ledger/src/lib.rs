@@ -1,7 +1,9 @@
-//! Run state, admission, leases, decisions, intents and the outbox. Must never call the model or a tool, nor know Postgres.
+//! Run state, admission, leases, decisions, intents and the outbox. Must never call the model or a tool, nor
+//! know Postgres.
 //!
-//! Every change of a run is one `TransactWriteItems`: the run row (guarded by its revision), the rows it adds, and the
-//! audit entries that describe it. So no change is without its entry, and no entry without its change.
+//! Every change of a run is one `TransactWriteItems`: the run row (guarded by its revision), the rows it
+//! adds, and the audit entries that describe it. So no change is without its entry, and no entry without its
+//! change.
 
 mod admit;
 mod entry;
@@ -103,7 +105,8 @@ impl Ledger {
 
     /// Commits the parts together. False when a condition did not hold; nothing was changed then.
     ///
-    /// Two transactions that touch one item at the same instant: the store refuses one of them, which is then sent again.
+    /// Two transactions that touch one item at the same instant: the store refuses one of them, which is then
+    /// sent again.
     async fn transact(
         &self,
         operation: &'static str,

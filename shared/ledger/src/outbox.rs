@@ -38,7 +38,8 @@ impl Ledger {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Writes entries that describe no row of this store (the control item's log, skipped events). Idempotent by id.
+    /// Writes entries that describe no row of this store (the control item's log, skipped events). Idempotent
+    /// by id.
     ///
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
@@ -148,8 +149,8 @@ pub struct Ping {
 }
 
 impl Ledger {
-    /// Queues a message to people together with the condition that makes it the only one. False when that condition
-    /// did not hold: somebody else has queued it.
+    /// Queues a message to people together with the condition that makes it the only one. False when that
+    /// condition did not hold: somebody else has queued it.
     ///
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.

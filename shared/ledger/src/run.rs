@@ -1,4 +1,5 @@
-//! The run row: what a run is bound to and where it stands. Must never hold CRM text: that lies in the messages.
+//! The run row: what a run is bound to and where it stands. Must never hold CRM text: that lies in the
+//! messages.
 use crate::error::LedgerError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};

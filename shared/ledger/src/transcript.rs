@@ -1,4 +1,5 @@
-//! One step's view of its run, and the one transaction that ends it. Must never rewrite a message or a decision.
+//! One step's view of its run, and the one transaction that ends it. Must never rewrite a message or a
+//! decision.
 use crate::error::LedgerError;
 use crate::run::digest20;
 use crate::{
@@ -127,7 +128,8 @@ impl Ledger {
         }
     }
 
-    /// Gives a claim back at an orderly end, so that the next invocation need not wait for this one's deadline. Best effort.
+    /// Gives a claim back at an orderly end, so that the next invocation need not wait for this one's
+    /// deadline. Best effort.
     pub async fn unclaim(&self, run_id: &RunId, claim: &Claim) {
         let request = self
             .client
@@ -182,7 +184,8 @@ impl Ledger {
         }
     }
 
-    /// Gives the customer's lease back, if it still is this run's. Best effort: a lease that is kept runs out by itself.
+    /// Gives the customer's lease back, if it still is this run's. Best effort: a lease that is kept runs out
+    /// by itself.
     pub async fn release(&self, customer: &CustomerId, run_id: &RunId) {
         let request = self
             .client
@@ -281,7 +284,8 @@ impl Ledger {
         Ok(part)
     }
 
-    /// Stores the model's answer once. The decision that is stored: this one, or the one that was there before.
+    /// Stores the model's answer once. The decision that is stored: this one, or the one that was there
+    /// before.
     ///
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
@@ -305,11 +309,12 @@ impl Ledger {
         body_of(&row, "decision")
     }
 
-    /// Commits what a step adds, together with the run row. `run` is the row as it shall be; its revision is the one that
-    /// was read, and moves on when the commit is stored.
+    /// Commits what a step adds, together with the run row. `run` is the row as it shall be; its revision is
+    /// the one that was read, and moves on when the commit is stored.
     ///
     /// # Errors
-    /// [`LedgerError`] when the store gave no answer: it may or may not be stored; the next invocation finds out.
+    /// [`LedgerError`] when the store gave no answer: it may or may not be stored; the next invocation finds
+    /// out.
     // INVARIANT (I25, I26): a change and its entries are one transaction.
     pub async fn commit(&self, run: &mut Run, commit: Commit) -> Result<Stored, LedgerError> {
         let pk = format!("run#{}", run.run_id);

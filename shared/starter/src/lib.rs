@@ -1,7 +1,8 @@
 //! Starting an execution by name, exactly once. Must never run a step itself.
 //!
-//! In AWS that is Step Functions Standard, whose names are used once; locally a loop that drives the same handler takes
-//! its place. Intake, the step's sweep and the console all start runs, and no function may call another one.
+//! In AWS that is Step Functions Standard, whose names are used once; locally a loop that drives the same
+//! handler takes its place. Intake, the step's sweep and the console all start runs, and no function may call
+//! another one.
 
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 use std::time::Duration;

@@ -3,7 +3,8 @@ use crate::{PersonId, RunId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Who did it. Printed as `agent:<run>`, `person:<id>`, `system:<part>`: the text of the audit's `actor` column.
+/// Who did it. Printed as `agent:<run>`, `person:<id>`, `system:<part>`: the text of the audit's `actor`
+/// column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Actor {

@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-/// The time of day, injected. No safety rule depends on it except the expiry of permits and claims (+ margin).
+/// The time of day, injected. No safety rule depends on it except the expiry of permits and claims (+
+/// margin).
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);
 

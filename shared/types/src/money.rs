@@ -2,7 +2,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Nano-dollars (1 USD = 1,000,000,000). Signed: a balance may go below zero when a call cost more than reserved.
+/// Nano-dollars (1 USD = 1,000,000,000). Signed: a balance may go below zero when a call cost more than
+/// reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UsdNanos(pub i64);
@@ -46,7 +47,8 @@ impl UsdNanos {
 }
 
 impl fmt::Display for UsdNanos {
-    /// Dollars and cents (`$9.40`); under ten cents four decimals (`$0.0031`), so that a cheap call is not shown as free.
+    /// Dollars and cents (`$9.40`); under ten cents four decimals (`$0.0031`), so that a cheap call is not
+    /// shown as free.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let nanos = self.0.unsigned_abs();

@@ -103,7 +103,10 @@ mod tests {
                 let bound = row.worst_case(tokens, 1_024);
                 let rates = row.rates_for(tokens);
                 for rate in [rates.input, rates.cache_write_5m, rates.cache_write_1h, rates.cache_read] {
-                    assert!(price(tokens, rate).plus(price(1_024, rates.output)) <= bound, "{model} {tokens}");
+                    assert!(
+                        price(tokens, rate).plus(price(1_024, rates.output)) <= bound,
+                        "{model} {tokens}"
+                    );
                 }
             }
         }

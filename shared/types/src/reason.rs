@@ -1,4 +1,5 @@
-//! Why something was not done, or not done for real: one closed list of stable codes. Must never carry free text.
+//! Why something was not done, or not done for real: one closed list of stable codes. Must never carry free
+//! text.
 use crate::mode::codes;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,4 +1,5 @@
-//! The pipeline stages that the ops lead allows. Must never allow a stage by its label, nor one that is not listed.
+//! The pipeline stages that the ops lead allows. Must never allow a stage by its label, nor one that is not
+//! listed.
 use serde::{Deserialize, Serialize};
 
 /// One stage as the ops lead sees it.

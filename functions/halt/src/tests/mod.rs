@@ -110,7 +110,7 @@ async fn rig(up: Up) -> Rig {
     let folder = std::env::temp_dir().join(format!("holdfast-halt-{}-{nth}", std::process::id()));
     let data = DataDir::open_fresh(&folder).unwrap();
     let redis = stores::redis::start_stand_in(&data, 0).unwrap();
-    let dynamo = stores::dynamo::start(&data, 0).await.unwrap();
+    let dynamo = stores::dynamo::start(&data, 0, stores::dynamo::Expiry::Never).await.unwrap();
     stores::dynamo::create_tables(&stores::dynamo::client(dynamo.endpoint()), "t-").await.unwrap();
     let (signer, clock) = (LinkSigner::generate().unwrap(), Clock::manual(NOW_MS));
     let truth = interlock(dynamo.endpoint(), redis.url(), &clock);

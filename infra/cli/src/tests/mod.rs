@@ -46,7 +46,7 @@ impl Rig {
         let folder = std::env::temp_dir().join(format!("holdfast-cli-{}-{nth}", std::process::id()));
         let data = DataDir::open_fresh(&folder).unwrap();
         let redis = stores::redis::start_stand_in(&data, 0).unwrap();
-        let dynamo = stores::dynamo::start(&data, 0).await.unwrap();
+        let dynamo = stores::dynamo::start(&data, 0, stores::dynamo::Expiry::Never).await.unwrap();
         let ssm = stores::ssm::start(&data, 0).unwrap();
         stores::dynamo::create_tables(&stores::dynamo::client(dynamo.endpoint()), "t-").await.unwrap();
         let variables = BTreeMap::from([

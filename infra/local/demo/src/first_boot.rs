@@ -1,5 +1,5 @@
-//! The first boot of a local install: tables, schema, people, the ops lead's list, and the arming that the demo alone may
-//! do by itself. Must never arm what a person or a cap halted.
+//! The first boot of a local install: tables, schema, people, the ops lead's list, and the arming that the
+//! demo alone may do by itself. Must never arm what a person or a cap halted.
 use crate::House;
 use interlock::{ModesAfter, People, Person, PersonKey, RearmAsk, Rearmed, Role};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,8 @@ const ZONE: &str = "Europe/Amsterdam";
 /// Who put the control item of a demo, and armed it.
 const DEMO: &str = "demo";
 
-/// The secrets of a local install, in a file that only its owner can read. A demo install: the PIN is kept in plain.
+/// The secrets of a local install, in a file that only its owner can read. A demo install: the PIN is kept in
+/// plain.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LocalSecrets {
     /// Signs page links.
@@ -96,7 +97,8 @@ impl LocalSecrets {
     }
 }
 
-/// Brings a local install to where it can run: schema, control item, person, stages. Idempotent. True the first time.
+/// Brings a local install to where it can run: schema, control item, person, stages. Idempotent. True the
+/// first time.
 ///
 /// # Errors
 /// [`BootError`]; nothing is armed then.

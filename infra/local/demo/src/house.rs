@@ -1,5 +1,5 @@
-//! The five functions, built from settings as in AWS, over whatever listens at those addresses. Must never reach into a
-//! function: it only hands over events.
+//! The five functions, built from settings as in AWS, over whatever listens at those addresses. Must never
+//! reach into a function: it only hands over events.
 use config::{Clients, Settings};
 use serde_json::Value;
 use starter::{Start, Starter};
@@ -86,8 +86,8 @@ impl House {
         Ok((house, asked_for))
     }
 
-    /// Everything that AWS runs by schedule, once: flags and log, effects, outbox. Failures are logged; the next sweep
-    /// tries again.
+    /// Everything that AWS runs by schedule, once: flags and log, effects, outbox. Failures are logged; the
+    /// next sweep tries again.
     pub async fn sweep(&self) {
         if let Err(error) = halt::handle(&self.halt, serde_json::json!({"sweep": "flags"})).await {
             tracing::warn!(%error, "the sweep of the flags failed");

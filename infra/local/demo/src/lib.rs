@@ -1,4 +1,5 @@
-//! The whole product on one machine: embedded stores, stand-ins, the five functions. Must never be what AWS runs.
+//! The whole product on one machine: embedded stores, stand-ins, the five functions. Must never be what AWS
+//! runs.
 
 pub mod driver;
 pub mod first_boot;

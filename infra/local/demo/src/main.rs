@@ -1,5 +1,5 @@
-//! `cargo demo`: starts everything, delivers events, prints the would-have log. Must never write to a CRM unless a person
-//! turned a tool on.
+//! `cargo demo`: starts everything, delivers events, prints the would-have log. Must never write to a CRM
+//! unless a person turned a tool on.
 
 mod run;
 

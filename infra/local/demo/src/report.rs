@@ -1,4 +1,5 @@
-//! The would-have log on a terminal: one block a run, one line a row. Must never print a row that is not in the log.
+//! The would-have log on a terminal: one block a run, one line a row. Must never print a row that is not in
+//! the log.
 use crate::House;
 use crate::first_boot::spent_today;
 use crate::terminal::{Status, Terminal};

@@ -63,7 +63,8 @@ pub(crate) fn init_logging(lookup: impl Fn(&str) -> Option<String>) {
         .try_init();
 }
 
-/// The halt function as a process of its own, so that a stuck demo can still be halted. Its settings are its environment.
+/// The halt function as a process of its own, so that a stuck demo can still be halted. Its settings are its
+/// environment.
 pub(crate) async fn halt_function(port: u16) -> Outcome<()> {
     let wrong = failed("the halt page does not start", "start the demo instead: it starts the halt page");
     let deps = Arc::new(halt::Deps::from_env().await.map_err(wrong)?);
@@ -78,8 +79,8 @@ pub(crate) async fn halt_function(port: u16) -> Outcome<()> {
     }
 }
 
-/// The demo holds the other end of this process's input. It closes when the demo ends, however hard; while the demo is
-/// only stuck it stays open, and the page can still halt.
+/// The demo holds the other end of this process's input. It closes when the demo ends, however hard; while
+/// the demo is only stuck it stays open, and the page can still halt.
 async fn parent_gone() {
     let (gone, wait) = tokio::sync::oneshot::channel();
     // WHY NOT: tokio's standard input. Its blocked read would keep the runtime from ending.

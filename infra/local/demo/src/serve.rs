@@ -1,5 +1,5 @@
-//! Plain HTTP on loopback in front of the function handlers: a request becomes the event that a function URL would make
-//! of it. Must never answer for a handler.
+//! Plain HTTP on loopback in front of the function handlers: a request becomes the event that a function URL
+//! would make of it. Must never answer for a handler.
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};

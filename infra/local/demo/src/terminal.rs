@@ -1,5 +1,5 @@
-//! What the terminal is shown: fixed-width status words, colour only where it helps. Must never carry a meaning by colour
-//! alone, nor an escape byte into a pipe.
+//! What the terminal is shown: fixed-width status words, colour only where it helps. Must never carry a
+//! meaning by colour alone, nor an escape byte into a pipe.
 use std::io::{IsTerminal, Write};
 
 /// Room for the longest tool name and a blank.

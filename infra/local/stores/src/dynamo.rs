@@ -30,7 +30,7 @@ pub struct LocalDynamo {
 /// The parts that are ours when nothing was given. Fields drop in order: no request, no sweep, then the file.
 struct Tables {
     _server: Background,
-    _sweeper: Sweeper,
+    _sweeper: Option<Sweeper>,
     database: Database,
 }
 
@@ -40,12 +40,22 @@ impl std::fmt::Debug for LocalDynamo {
     }
 }
 
+/// Whether rows end by their `expires_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// By this machine's clock, as in AWS.
+    #[default]
+    ByTheClock,
+    /// Never: for tests whose own clock stands at a day of the past.
+    Never,
+}
+
 /// Starts DynamoDB on a loopback port (0: any free one), its rows in `dynamo/tables.sqlite` of the data
 /// folder.
 ///
 /// # Errors
 /// The port is taken, or the file cannot be opened.
-pub async fn start(data: &DataDir, port: u16) -> Result<LocalDynamo> {
+pub async fn start(data: &DataDir, port: u16, expiry: Expiry) -> Result<LocalDynamo> {
     let path = data.folder("dynamo")?.join("tables.sqlite");
     let open =
         move || Database::new(&path.to_string_lossy()).map_err(|source| StoresError::Tables { path, source });
@@ -61,7 +71,10 @@ pub async fn start(data: &DataDir, port: u16) -> Result<LocalDynamo> {
             tracing::error!(problem, "the local DynamoDB has ended");
         }
     })?;
-    let sweeper = Sweeper::start(database.clone())?;
+    let sweeper = match expiry {
+        Expiry::ByTheClock => Some(Sweeper::start(database.clone())?),
+        Expiry::Never => None,
+    };
     let tables = Tables { _server: server, _sweeper: sweeper, database };
     Ok(LocalDynamo { endpoint: format!("http://127.0.0.1:{port}"), tables: Some(tables) })
 }

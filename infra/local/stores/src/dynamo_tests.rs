@@ -18,7 +18,7 @@ fn n(number: i64) -> V {
 async fn started(name: &str) -> (Scratch, DataDir, LocalDynamo, Client) {
     let path = scratch(name);
     let data = DataDir::open(&path).unwrap();
-    let dynamo = start(&data, 0).await.unwrap();
+    let dynamo = start(&data, 0, Expiry::ByTheClock).await.unwrap();
     let client = client(dynamo.endpoint());
     create_tables(&client, "t1-").await.unwrap();
     (path, data, dynamo, client)
@@ -146,13 +146,13 @@ async fn the_queue_of_runs_holds_only_rows_that_wait() {
 async fn tables_are_made_once_and_rows_survive_a_restart() {
     let path = scratch("dykept");
     let data = DataDir::open(&path).unwrap();
-    let dynamo = start(&data, 0).await.unwrap();
+    let dynamo = start(&data, 0, Expiry::ByTheClock).await.unwrap();
     let first = client(dynamo.endpoint());
     create_tables(&first, "p-").await.unwrap();
     first.put_item().table_name("p-runs").item("pk", s("run#1")).item("sk", s("run")).send().await.unwrap();
     create_tables(&first, "p-").await.unwrap();
     dynamo.shutdown().await;
-    let dynamo = start(&data, 0).await.unwrap();
+    let dynamo = start(&data, 0, Expiry::ByTheClock).await.unwrap();
     let second = client(dynamo.endpoint());
     create_tables(&second, "p-").await.unwrap();
     let key = [("pk", s("run#1")), ("sk", s("run"))].map(|(name, value)| (name.to_owned(), value));

@@ -22,6 +22,8 @@ pub struct StackOptions {
     pub dynamo_port: u16,
     /// Loopback port for the parameter store; 0 is any.
     pub ssm_port: u16,
+    /// Whether rows of DynamoDB end by their `expires_at`.
+    pub expiry: dynamo::Expiry,
 }
 
 /// Every store, running. Share it by reference: one for all tests of a process, each with its own table
@@ -67,7 +69,7 @@ impl Stack {
         let dynamo = async {
             let started = match options.dynamo_endpoint {
                 Some(endpoint) => dynamo::given(endpoint),
-                None => dynamo::start(&data, options.dynamo_port).await?,
+                None => dynamo::start(&data, options.dynamo_port, options.expiry).await?,
             };
             log(&started.describe());
             Ok(started)
