@@ -1,5 +1,5 @@
-//! The five programs as `cargo lambda` runs them, each invoked with its file in `events/`. Must never reach AWS: every
-//! address is on this machine.
+//! The five programs as `cargo lambda` runs them, each invoked with its file in `events/`. Must never reach
+//! AWS: every address is on this machine.
 use crate::scene::{self, Scene, repository};
 use crate::support::not_run;
 use serde_json::Value;

@@ -14,6 +14,7 @@ mod receipt;
 mod replay;
 mod scenarios;
 mod scene;
+mod state_machine;
 mod support;
 mod tidy;
 mod tree;

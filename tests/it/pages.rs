@@ -344,7 +344,12 @@ fn the_halt_page_says_each_state_in_its_own_words() {
         let page = site.halt_get("").await;
         page.says(&["HALTED Nothing is being sent. Check 1 deal.", "HubSpot never answered for 2 writes."]);
         page.does_not_say(&["Nothing in flight.", "Stops the agent for every customer"]);
+    });
+}
 
+#[test]
+fn the_halt_page_says_who_halted_and_that_it_lasts() {
+    drive(async {
         let site = Site::new().await;
         let page = site.halt_get("").await;
         site.pressed(&page, "/halt", &[]).await;
@@ -375,7 +380,7 @@ fn the_halt_page_says_each_state_in_its_own_words() {
 }
 
 #[test]
-fn halting_and_resuming_need_no_script() {
+fn halting_and_resuming_a_customer_needs_no_script() {
     drive(async {
         let mut site = Site::new().await;
         site.work("reply_4411").await;
@@ -406,6 +411,16 @@ fn halting_and_resuming_need_no_script() {
             site.halt_post(rest, &fields.map(|(name, value)| (name.into(), value.into())).into()).await;
         assert_eq!(nobody.status, 422);
         nobody.says(&["No customer has that number or name. Nothing was halted.", "RUNNING"]);
+    });
+}
+
+#[test]
+fn resuming_asks_for_a_reason_and_a_pin_and_leaves_a_customers_halt() {
+    drive(async {
+        let mut site = Site::new().await;
+        site.work("reply_4411").await;
+        let pin = site.scene.secrets.pin.clone();
+        let rest = "/halt";
         // Everything; her halt stays when the whole is resumed.
         let fields =
             [("scope", "customer"), ("customer", VAN_DIJK)].map(|(name, value)| (name.into(), value.into()));
@@ -674,7 +689,8 @@ const PHONE: (u32, u32) = (390, 844);
 const DESK: (u32, u32) = (1280, 800);
 
 /// `/shot/<width>x<height>/halt/..` and the same of the console: a page in a frame of exactly that size, with
-/// what a browser measured of it. `/halt/..` and `/console/..`: the page itself, signed in, free to be framed.
+/// what a browser measured of it. `/halt/..` and `/console/..`: the page itself, signed in, free to be
+/// framed.
 fn camera_of(halt: Handler, console: Handler, session: Arc<Mutex<String>>) -> Handler {
     Arc::new(move |mut event: Value| {
         let (halt, console, session) = (Arc::clone(&halt), Arc::clone(&console), Arc::clone(&session));

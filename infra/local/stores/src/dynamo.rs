@@ -57,8 +57,14 @@ pub enum Expiry {
 /// The port is taken, or the file cannot be opened.
 pub async fn start(data: &DataDir, port: u16, expiry: Expiry) -> Result<LocalDynamo> {
     let path = data.folder("dynamo")?.join("tables.sqlite");
-    let open =
-        move || Database::new(&path.to_string_lossy()).map_err(|source| StoresError::Tables { path, source });
+    let open = move || {
+        let database = Database::new(&path.to_string_lossy());
+        // SQLite's `synchronous = NORMAL`: a killed process loses nothing. A power cut can lose the last
+        // writes, and then the flags, which are on disk before they answer, are of another epoch: closed
+        // until a person looks.
+        let opened = database.and_then(|database| database.disable_bulk_loading().map(|()| database));
+        opened.map_err(|source| StoresError::Tables { path, source })
+    };
     let database = tokio::task::spawn_blocking(open).await.map_err(StoresError::Cancelled)??;
     let (listener, port) = listen(port)?;
     let served = database.clone();
