@@ -87,6 +87,21 @@ static LIVE: LazyLock<Place> = LazyLock::new(|| {
     place
 });
 
+/// How the folders of these tests begin.
+const FOLDERS: &str = "holdfast-demo-";
+
+/// Removes what ended test processes left: a folder that nobody works in, and that is no longer young.
+static LEFT: LazyLock<()> = LazyLock::new(|| {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(FOLDERS);
+        let age = entry.metadata().ok().and_then(|known| known.modified().ok()?.elapsed().ok());
+        let old = age.is_some_and(|age| age > Duration::from_secs(3_600));
+        if ours && old && DataDir::open(entry.path().join("data")).is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+});
+
 /// One folder of a demo; gone at the end.
 struct Place {
     root: PathBuf,
@@ -95,7 +110,8 @@ struct Place {
 impl Place {
     fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("holdfast-demo-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        LazyLock::force(&LEFT);
+        let name = format!("{FOLDERS}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let root = std::env::temp_dir().join(name);
         let _ = std::fs::remove_dir_all(&root);
         std::fs::create_dir_all(&root).expect("a folder");
@@ -798,6 +814,25 @@ fn mixed(seed: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Starts each killed demo again, so many at a time.
+fn go_on(killed: Vec<(u64, Place)>, side_by_side: usize) -> Vec<(u64, Place, Output)> {
+    // A claim of the dead process lasts a minute: some wait for that side by side, few enough for a small
+    // machine.
+    let waiting = std::sync::Mutex::new(killed);
+    let ended = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..side_by_side {
+            scope.spawn(|| {
+                while let Some((delay, place)) = { waiting.lock().expect("a lock").pop() } {
+                    let output = run(&place, &[]);
+                    ended.lock().expect("a lock").push((delay, place, output));
+                }
+            });
+        }
+    });
+    ended.into_inner().expect("a lock")
+}
+
 #[test]
 fn a_demo_that_is_killed_at_any_moment_goes_on_where_it_was() {
     const MOMENTS: u64 = 14;
@@ -823,36 +858,38 @@ fn a_demo_that_is_killed_at_any_moment_goes_on_where_it_was() {
             (delay, place)
         })
         .collect();
-    // A claim of the dead process lasts a minute: some wait for that side by side, few enough for a small
-    // machine.
-    let waiting = std::sync::Mutex::new(killed);
-    let ended = std::sync::Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..SIDE_BY_SIDE {
-            scope.spawn(|| {
-                while let Some((delay, place)) = { waiting.lock().expect("a lock").pop() } {
-                    let output = run(&place, &[]);
-                    ended.lock().expect("a lock").push((delay, place, output));
-                }
-            });
-        }
-    });
-    let ended = ended.into_inner().expect("a lock");
+    let ended = go_on(killed, SIDE_BY_SIDE);
     assert_eq!(u64::try_from(ended.len()), Ok(MOMENTS));
+    let mut open = 0;
     for (delay, place, output) in ended {
         let stdout = text(&output.stdout);
         let story = format!("killed after {delay} ms (SEED={seed}):\n{stdout}\n{}", text(&output.stderr));
-        assert_eq!(output.status.code(), Some(0), "{story}");
-        assert_eq!(headings(&stdout), headings(&reference), "{story}");
         let writes = place.writes();
         let distinct: BTreeSet<CrmWrite> = writes.iter().cloned().collect();
         assert_eq!(writes.len(), distinct.len(), "a write came twice: {writes:?}\n{story}");
-        assert_eq!(distinct, expected, "{story}");
         let log = place.log();
         log.assert_whole();
         for write in &writes {
-            let states = log.states_of(&write.intent_id);
-            assert_eq!(states, ["opened", "applied"], "{write:?}\n{story}");
+            assert_eq!(log.states_of(&write.intent_id).first(), Some(&"opened"), "{write:?}\n{story}");
+        }
+        if text(&output.stderr).contains("FAIL  1 runs did not end") {
+            // It died between "about to write" and the write. Whether the CRM has it may be said only when
+            // the CRM was asked for minutes: until then the call stays open, and nothing is sent again.
+            open += 1;
+            assert_three_lines(&output);
+            let missing: Vec<&CrmWrite> = expected.difference(&distinct).collect();
+            assert!(distinct.is_subset(&expected) && !missing.is_empty(), "{story}");
+            let states = |write: &&CrmWrite| log.states_of(&write.intent_id);
+            assert!(missing.iter().any(|write| states(write).first() == Some(&"opened")), "{story}");
+            assert!(!missing.iter().any(|write| states(write).contains(&"applied")), "{story}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0), "{story}");
+        assert_eq!(headings(&stdout), headings(&reference), "{story}");
+        assert_eq!(distinct, expected, "{story}");
+        for write in &writes {
+            assert_eq!(log.states_of(&write.intent_id), ["opened", "applied"], "{write:?}\n{story}");
         }
     }
+    assert!(open < MOMENTS / 2, "{open} of {MOMENTS} did not end");
 }
