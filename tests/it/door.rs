@@ -1,6 +1,5 @@
-//! Doors before a store: one counts, loses or holds HTTP requests, one cuts a plain connection. Must
-//! never change a byte
-//! that it lets through.
+//! Doors before a store: one counts, loses or holds HTTP requests, one cuts a plain connection. Must never
+//! change a byte that it lets through.
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,6 +1,5 @@
 //! Hot configuration: changed without a rebuild, kept while it cannot be read, and never a default that
-//! writes. Must never
-//! use the cache of the one who saved it to show that others see it.
+//! writes. Must never use the cache of the one who saved it to show that others see it.
 use crate::budget_caps::with_parameters_behind_a_door;
 use crate::scene::{Scene, run, says, says_nothing_more};
 use config::{Clients, Freshness, HotConfig, LAST_GOOD_MS_MAX, Settings};

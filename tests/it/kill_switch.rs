@@ -1,6 +1,5 @@
-//! The kill switch over real handlers: halted, disarmed, silent and resumed at every point of a step.
-//! Must never take an
-//! absent flag for a yes.
+//! The kill switch over real handlers: halted, disarmed, silent and resumed at every point of a step. Must
+//! never take an absent flag for a yes.
 use crate::door::{Line, spawn};
 use crate::scene::{Scene, run, says, says_nothing_more, typed};
 use crate::support::not_run;

@@ -1,6 +1,5 @@
-//! Exactly once: every fault of the CRM, and a step that breaks off at every write of the store. Must
-//! never count an
-//! outcome that the CRM itself does not show.
+//! Exactly once: every fault of the CRM, and a step that breaks off at every write of the store. Must never
+//! count an outcome that the CRM itself does not show.
 use crate::door::{Door, Fate};
 use crate::scene::{Scene, run, says, says_nothing_more};
 use ledger::{IntentState, RunStatus};

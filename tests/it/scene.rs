@@ -1,6 +1,5 @@
 //! One whole product per test: shared stores, its own tables, database, flags, stand-ins and clock. Must
-//! never share state
-//! between two tests.
+//! never share state between two tests.
 use crate::door::{Door, spawn};
 use demo::first_boot::{LocalSecrets, first_boot};
 use demo::{House, HouseOptions, StepDriver};
@@ -26,8 +25,7 @@ pub const START_MS: i64 = 1_795_510_800_000;
 const FOLDERS: &str = "holdfast-it-";
 
 /// The stores of this test process, alive as long as it is. A process ends without dropping them: their
-/// servers end with
-/// it, their folder is left to the next one.
+/// servers end with it, their folder is left to the next one.
 static STORES: LazyLock<(Runtime, Stack)> = LazyLock::new(|| {
     config::install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
@@ -41,9 +39,8 @@ static STORES: LazyLock<(Runtime, Stack)> = LazyLock::new(|| {
     (runtime, stack.expect("the embedded stores"))
 });
 
-/// Removes what ended test processes left, some hundred megabytes each. A folder in use is locked; one
-/// that is younger
-/// than ten minutes may be about to be.
+/// Removes what ended test processes left, some hundred megabytes each. A folder in use is locked; one that
+/// is younger than ten minutes may be about to be.
 fn sweep_left_folders() {
     let Ok(found) = std::fs::read_dir(std::env::temp_dir()) else { return };
     for entry in found.flatten() {

@@ -2,8 +2,7 @@
 //! CRM.
 //!
 //! Read [`route`] first: it is who may do what. `pages` turns plain values into markup, `load` fills them,
-//! `acts`
-//! is every change a person can make.
+//! `acts` is every change a person can make.
 
 mod acts;
 mod days;

@@ -104,8 +104,7 @@ fn take(
 }
 
 /// WHY NOT let an invitation set a new PIN over an old one: then a stolen invitation could resume. `None`
-/// when a PIN
-/// cannot be hashed.
+/// when a PIN cannot be hashed.
 fn judge(person: &mut Person, pin: &Pin, now_ms: i64) -> Option<Judged> {
     let Some(hash) = &person.pin_hash else {
         return Some(Judged::First(PinHash::of(pin).ok()?.as_phc().to_owned()));

@@ -169,9 +169,8 @@ pub(crate) fn cap_holds(sight: &Sight) -> Option<bool> {
     let Control::Halted { by: By::Cap(_), at } = &sight.seen.control else { return Some(false) };
     let day = sight.day.as_ref()?;
     let same_day = day.date == sight.seen.zone.date(*at);
-    // A cap trips before it is used up to the last cent. What is left then stays below a twentieth of it
-    // (at most
-    // 50 cents); a raise worth the name lifts it above.
+    // A cap trips before it is used up to the last cent. What is left then stays below a twentieth of it (at
+    // most 50 cents); a raise worth the name lifts it above.
     let little = UsdNanos(day.cap.0.saturating_div(20)).min(UsdNanos::from_cents(50));
     Some(same_day && day.left < little)
 }

@@ -1,8 +1,8 @@
 //! Caps: reserved before, settled after, tripped when used up. Must never see the model or the gate.
 //!
 //! Money is integer nano-dollars. The store cannot compute inside a condition, so a row keeps what is *left*,
-//! and every change is one conditional update of one row: reserve takes, settle gives back what was not used,
-//! once.
+//! and every change is one conditional update of one row: reserve takes, settle gives back what was not
+//! used, once.
 //! INVARIANT (I15): on each day `left + pending + posted = cap`, to the nano-dollar.
 
 mod calendar;

@@ -135,8 +135,7 @@ impl Interlock {
     }
 
     /// Latches the control item: unconditional on the first try; after a silence it reads before it tries
-    /// again, so that a late answer is recognised.
-    /// `id` is the press's, in the log and on its receipt.
+    /// again, so that a late answer is recognised. `id` is the press's, in the log and on its receipt.
     pub(crate) async fn latch(
         &self,
         scope: &Scope,

@@ -74,8 +74,7 @@ pub struct Bound {
 
 impl Interlock {
     /// Over the `control` table and the flags. `client` must not retry by itself: a repeated halt would count
-    /// twice.
-    /// `replicas` is how many acknowledgements a halt waits for in the flags.
+    /// twice. `replicas` is how many acknowledgements a halt waits for in the flags.
     #[must_use]
     pub fn new(
         client: aws_sdk_dynamodb::Client,

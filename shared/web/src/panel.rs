@@ -63,8 +63,7 @@ impl Panel {
     }
 
     /// The panels that only the page's script shows (sending, no reply, no contact). It fills the gaps by
-    /// class:
-    /// `n` the number of tries, `t` the time and `w` the word of the last answer.
+    /// class: `n` the number of tries, `t` the time and `w` the word of the last answer.
     #[must_use]
     pub fn for_script(state: State, seen: &Seen, lang: Lang) -> Self {
         let speak = Speaker { seen, lang };

@@ -1,6 +1,5 @@
-//! The function over real wire stores, each test its own. Must never reach for a store behind the
-//! handler's back
-//! except to look, or to do what a person with redis-cli does.
+//! The function over real wire stores, each test its own. Must never reach for a store behind the handler's
+//! back except to look, or to do what a person with redis-cli does.
 mod away;
 mod looks;
 mod near;

@@ -1,6 +1,5 @@
 //! The local state machine: some twenty lines of loop around the same step handler, and a journal of what was
-//! started.
-//! Must never run one name twice, nor forget a run that was started.
+//! started. Must never run one name twice, nor forget a run that was started.
 use serde_json::Value;
 use starter::Start;
 use std::collections::{BTreeMap, BTreeSet};

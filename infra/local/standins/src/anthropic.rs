@@ -1,6 +1,5 @@
 //! The Anthropic stand-in: checks each request as strictly as the vendor, then lets a small deterministic
-//! triager answer.
-//! Must never answer a request that the vendor would refuse.
+//! triager answer. Must never answer a request that the vendor would refuse.
 mod check;
 mod fill;
 mod messages;

@@ -1,6 +1,5 @@
 //! The HubSpot stand-in: state, settings and the handle for tests. Must never take an order over HTTP that
-//! HubSpot would
-//! not take.
+//! HubSpot would not take.
 mod journal;
 mod log;
 mod properties;

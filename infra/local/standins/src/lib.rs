@@ -1,6 +1,5 @@
-//! Strict local stand-ins for HubSpot, Anthropic and Slack over plain HTTP on loopback. Must never share
-//! code with the
-//! clients that talk to them: a stand-in that does proves nothing.
+//! Strict local stand-ins for HubSpot, Anthropic and Slack over plain HTTP on loopback. Must never share code
+//! with the clients that talk to them: a stand-in that does proves nothing.
 pub mod anthropic;
 mod error;
 mod faults;

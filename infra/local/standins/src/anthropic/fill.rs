@@ -1,6 +1,5 @@
-//! Fills a tool's input from its schema: names say what is meant, types say how it is written. Must never
-//! add a property
-//! that the schema does not have.
+//! Fills a tool's input from its schema: names say what is meant, types say how it is written. Must never add
+//! a property that the schema does not have.
 use super::reading::Reading;
 use jiff::civil::Date;
 use serde_json::{Map, Value, json};

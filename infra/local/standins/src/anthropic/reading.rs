@@ -1,6 +1,5 @@
 //! What the triager understands of a conversation: the deal, the mails, the people, the calls so far. Must
-//! never look at
-//! anything but the request it was sent.
+//! never look at anything but the request it was sent.
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 

@@ -1,7 +1,6 @@
 //! The model itself: a small triager that decides by simple rules over the mail it reads. Must never look at
-//! a clock, and
-//! must answer the same conversation with the same words. It is gullible on purpose: what a mail orders, it
-//! tries.
+//! a clock, and must answer the same conversation with the same words. It is gullible on purpose: what a mail
+//! orders, it tries.
 use super::fill::{self, Hints};
 use super::reading::{Mail, Past, Reading, digits_after, read};
 use jiff::ToSpan;

@@ -74,8 +74,7 @@ impl<'a> Route<'a> {
 }
 
 /// A call with an effect that is none of the few which the product makes. Reading by POST is on the list of
-/// the allowed,
-/// searching is not: its index lags behind the writes.
+/// the allowed, searching is not: its index lags behind the writes.
 pub(super) fn is_forbidden(method: &str, path: &str) -> bool {
     if method == "GET" || method == "HEAD" {
         return false;
