@@ -12,7 +12,6 @@ mod frame;
 mod load;
 mod pages;
 mod route;
-mod sight;
 mod sign_in;
 mod start;
 #[cfg(test)]
@@ -24,8 +23,12 @@ pub use route::answer;
 
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use types::{Tier, Timestamp};
 use web::{LinkSigner, Request, Sessions, Zone};
+
+/// How long a page waits for today's budget: it is only a line on the page.
+const BUDGET_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// What the pages name besides what they show.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +89,12 @@ impl Deps {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.interlock.clock().now()
+    }
+
+    /// What both switches and the budget say, for a person.
+    pub(crate) async fn look(&self, person: Option<&types::PersonId>) -> sight::Sight {
+        let viewer = sight::Viewer { person, zone: self.zone() };
+        sight::Sight::of(&self.interlock, &self.budget, BUDGET_TIMEOUT, &viewer).await
     }
 
     /// The tools that can write: those that can be flipped.

@@ -3,7 +3,6 @@
 use crate::frame::{Admitted, Counts, Frame, LogAway, Viewer, admit};
 use crate::load::{self, Inbox};
 use crate::pages::problem::{self, Problem};
-use crate::sight::Sight;
 use crate::{Deps, acts, pages, sign_in};
 use config::{Freshness, Loaded};
 use std::pin::Pin;
@@ -23,7 +22,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) request: &'a Request,
     pub(crate) session: Session,
     pub(crate) viewer: Viewer,
-    pub(crate) sight: Sight,
+    pub(crate) sight: sight::Sight,
     /// `None`: the configuration did not answer in time.
     pub(crate) hot: Option<Loaded>,
 }
@@ -60,7 +59,7 @@ async fn visit<'a>(deps: &'a Deps, request: &'a Request) -> Result<Visit<'a>, Re
         return Err(pages::sign_in::signed_out(&deps.install));
     };
     let hot = hot(deps).await;
-    let sight = Sight::of(deps, Some(&session.person)).await;
+    let sight = deps.look(Some(&session.person)).await;
     match admit(&session, sight.people.as_ref()) {
         Admitted::Yes(viewer) => Ok(Visit { deps, request, session, viewer, sight, hot }),
         Admitted::Revoked => {

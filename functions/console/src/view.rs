@@ -53,7 +53,7 @@ impl RowView {
         Self {
             seq: row.seq,
             at: row.occurred_at,
-            actor: actor_of(&row.actor, people),
+            actor: sight::name_of(&row.actor, people),
             verb: row.verb.clone(),
             target: if id.is_empty() { kind } else { format!("{kind} {id}") },
             deal_id,
@@ -97,19 +97,6 @@ impl RowView {
             (EntryState::Opened, _) => "Under way",
             (EntryState::Unknown, _) => "No answer",
         }
-    }
-}
-
-/// The person's name, `agent`, or the part's name.
-pub(crate) fn actor_of(actor: &str, people: Option<&People>) -> String {
-    match actor.split_once(':') {
-        Some(("agent", _)) => "agent".to_owned(),
-        Some(("person", id)) => {
-            let known = people.and_then(|all| all.people.iter().find(|(person, _)| person.as_str() == id));
-            known.map_or_else(|| id.to_owned(), |(_, person)| person.name.clone())
-        }
-        Some((_, part)) => part.replace('_', " "),
-        None => actor.to_owned(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Adding a phone by an invitation. Must never be done by opening the link: chat previews and mail
 //! scanners open links.
-use crate::{Deps, page, resume::tries_of, route::Visit, rows, sight::moment, words::HaltWord};
+use crate::{Deps, page, resume::tries_of, route::Visit, rows, words::HaltWord};
 use interlock::{People, Person, PersonKey};
 use maud::html;
 use serde_json::json;
+use sight::moment;
 use types::{Actor, EntryState, Target};
 use web::{LinkKind, LinkSigner, Piece, Pin, PinHash, PinVerdict, Response, SentFrom, SignedLink, phrase};
 

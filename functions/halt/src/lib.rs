@@ -15,7 +15,6 @@ mod receipts;
 mod resume;
 mod route;
 mod rows;
-mod sight;
 mod start;
 mod words;
 
@@ -28,8 +27,12 @@ pub use words::HaltWord;
 
 use serde_json::Value;
 use std::sync::Mutex;
+use std::time::Duration;
 use types::Timestamp;
 use web::{LinkVerifier, Request, Zone};
+
+/// How long a page waits for today's budget: it is only a line on the page.
+const BUDGET_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What a page names besides the state.
 #[derive(Debug, Clone, Default)]
@@ -73,6 +76,12 @@ impl Deps {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.interlock.clock().now()
+    }
+
+    /// What both switches and the budget say, for a person.
+    pub(crate) async fn look(&self, person: Option<&types::PersonId>) -> sight::Sight {
+        let viewer = sight::Viewer { person, zone: self.zone() };
+        sight::Sight::of(&self.interlock, &self.budget, BUDGET_TIMEOUT, &viewer).await
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

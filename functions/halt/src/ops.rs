@@ -1,6 +1,6 @@
 //! Operations for those who may invoke the function: the minute's sweep and the operator's command.
 //! Must never be reachable through the function URL.
-use crate::{Deps, HaltError, drill, receipts, rows, sight::Sight};
+use crate::{Deps, HaltError, drill, receipts, rows};
 use interlock::{ControlHalt, ModesAfter, Press, RearmAsk, Rearmed};
 use kill_switch::FlagHalt;
 use serde::Deserialize;
@@ -128,17 +128,17 @@ async fn status(deps: &Deps, customer: Option<&CustomerId>) -> Value {
         None => None,
     };
     let seq_of_customer = seq_of_customer.and_then(|flags| flags.customers.into_iter().next());
-    let sight = Sight::of(deps, None).await;
+    let sight = deps.look(None).await;
     let panel = Panel::of(&sight.seen, Lang::En);
     let lines: Vec<String> =
-        std::iter::once(&panel.bold).chain(&panel.lines).map(crate::page::plain).collect();
+        std::iter::once(&panel.bold).chain(&panel.lines).map(|line| web::plain_text(&line.0)).collect();
     let generations: Option<serde_json::Map<String, Value>> = sight.control.as_ref().map(|control| {
         let halted = control.halted_customers.keys();
         halted.map(|id| (id.to_string(), json!(control.generation(id).0))).collect()
     });
     json!({
         "state": panel.state.code(), "word": panel.word, "lines": lines,
-        "checked": crate::page::plain(&panel.checked), "checked_ms": sight.seen.now.as_millisecond(),
+        "checked": web::plain_text(&panel.checked.0), "checked_ms": sight.seen.now.as_millisecond(),
         "epoch": sight.control.as_ref().map(|control| control.epoch.0),
         "seq": sight.flags.as_ref().map(|flags| flags.seq_global.clone()),
         "halted_customers": generations,

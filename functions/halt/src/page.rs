@@ -2,11 +2,11 @@
 use crate::{
     Deps, fails, look,
     route::{Visit, Visitor},
-    sight::{Sight, moment},
     words::HaltWord,
 };
 use interlock::RecentCustomer;
 use maud::{Markup, html};
+use sight::{Sight, moment};
 use web::{
     Page, Piece, Response,
     panel::{self, By, HaltedCustomer, Panel, Seen, State},
@@ -47,7 +47,7 @@ pub(crate) async fn main(deps: &Deps, visit: &Visit<'_>, status: u16, notice: Op
 
 /// The page of a press that was not confirmed, without another look: the switches have had their time.
 pub(crate) fn not_confirmed(deps: &Deps, visit: &Visit<'_>, notice: Notice) -> Response {
-    let sight = Sight::blind(deps);
+    let sight = Sight::blind(deps.now(), deps.zone());
     let panel = Panel::not_confirmed(&sight.seen, visit.lang);
     render(deps, visit, &sight, &panel, 503, Some(notice))
 }
@@ -83,7 +83,7 @@ pub(crate) fn render(
 ) -> Response {
     let paint = Paint { deps, visit, sight, state: panel.state };
     let seen = &sight.seen;
-    let spoken = format!("{}. {}", panel.word, plain(&panel.bold));
+    let spoken = format!("{}. {}", panel.word, web::plain_text(&panel.bold.0));
     let body = html! {
         p id="say" class="vh" role="status" {}
         div id="live" data-w=(panel.word) data-t=(seen.zone.clock(seen.now)) data-s=(spoken) {
@@ -126,11 +126,6 @@ fn rest_kind(state: State) -> &'static str {
         (false, true) => "resume",
         (false, false) => "wait",
     }
-}
-
-/// Text of a line without its tags, for the spoken line.
-pub(crate) fn plain(markup: &Markup) -> String {
-    markup.0.split('<').map(|part| part.split_once('>').map_or(part, |(_, rest)| rest)).collect()
 }
 
 /// Paints the parts of one page.
@@ -278,7 +273,7 @@ impl Paint<'_> {
         let lang = self.visit.lang;
         let city = self.seen().zone.city();
         html! {
-            @if let Some(day) = &self.sight.day {
+            @if let Some(Some(day)) = &self.sight.day {
                 p { b { (self.fill(HaltWord::SpentBold, &[
                     ("spent", Piece::Text(&lang.usd(day.spent))), ("cap", Piece::Text(&lang.usd(day.cap))),
                 ])) } }
@@ -343,7 +338,7 @@ impl Paint<'_> {
                     @if !act.customer_name.is_empty() { ", " (web::visible_line(&act.customer_name)) }
                 }
             }
-            @if let Some(day) = &self.sight.day {
+            @if let Some(Some(day)) = &self.sight.day {
                 p class="q" { (self.say(HaltWord::SpentToday)) }
                 p { (self.fill(HaltWord::SpentLine, &[
                     ("spent", Piece::Text(&lang.usd(day.spent))), ("cap", Piece::Text(&lang.usd(day.cap))),

@@ -1,16 +1,11 @@
 //! Away from safe: an own page, a reason and a PIN. Must never be reached by a link in a ping, nor retried
 //! by a script.
-use crate::{
-    Deps, page,
-    route::Visit,
-    rows,
-    sight::{Sight, moment},
-    words::HaltWord,
-};
+use crate::{Deps, page, route::Visit, rows, words::HaltWord};
 use interlock::{ModesAfter, Person, RearmAsk, Rearmed};
 use maud::{Markup, html};
 use serde_json::json;
-use types::{Actor, CustomerId, EntryState, Epoch, Generation, Mode, Scope, Target, UsdNanos};
+use sight::{Sight, moment};
+use types::{Actor, CustomerId, EntryState, Epoch, Generation, Mode, Scope, Target};
 use web::{
     Fields, Piece, Pin, PinHash, PinTries, PinVerdict, Response, SentFrom,
     panel::{By, Control, HaltedCustomer, State, tools_word},
@@ -153,8 +148,8 @@ fn shown(form: &Fields) -> Option<Shown> {
 
 /// After the daily budget was used up, only a raised cap or a new day lets the agent start again.
 async fn cap_allows(deps: &Deps, visit: &Visit<'_>) -> Result<(), Refusal> {
-    let sight = Sight::of(deps, None).await;
-    if cap_holds(&sight) == Some(false) || State::of(&sight.seen) != State::HaltedByCap {
+    let sight = deps.look(None).await;
+    if sight.cap_holds() == Some(false) || State::of(&sight.seen) != State::HaltedByCap {
         return Ok(());
     }
     if sight.day.is_none() {
@@ -162,17 +157,6 @@ async fn cap_allows(deps: &Deps, visit: &Visit<'_>) -> Result<(), Refusal> {
     }
     let text = phrase(visit.say(HaltWord::CapFirst), &[("city", Piece::Text(&sight.seen.zone.city()))]);
     Err(Refusal { status: 409, text, code: "cap_still_holds" })
-}
-
-/// Whether the cap that halted the agent still holds. `None` when the budget cannot be read.
-pub(crate) fn cap_holds(sight: &Sight) -> Option<bool> {
-    let Control::Halted { by: By::Cap(_), at } = &sight.seen.control else { return Some(false) };
-    let day = sight.day.as_ref()?;
-    let same_day = day.date == sight.seen.zone.date(*at);
-    // A cap trips before it is used up to the last cent. What is left then stays below a twentieth of it (at
-    // most 50 cents); a raise worth the name lifts it above.
-    let little = UsdNanos(day.cap.0.saturating_div(20)).min(UsdNanos::from_cents(50));
-    Some(same_day && day.left < little)
 }
 
 /// One try at the PIN: counted in the store before the answer is known to anybody.

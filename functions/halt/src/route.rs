@@ -1,6 +1,7 @@
 //! Which page for which path and key. Must never change anything on a GET, whatever its query.
-use crate::{Deps, enrol, fails, page, press, resume, sight::Sight, words::HaltWord};
+use crate::{Deps, enrol, fails, page, press, resume, words::HaltWord};
 use interlock::{People, Role};
+use sight::Sight;
 use web::{Lang, Link, LinkKind, Method, Request, Response};
 
 /// Who opened the page: the link's word, and the store's where it answered.
@@ -79,7 +80,7 @@ impl<'a> Visit<'a> {
 
     /// What the switches say, unless the store says that this link was taken back.
     pub(crate) async fn sight(&self) -> Result<Sight, Response> {
-        let sight = Sight::of(self.deps, Some(&self.visitor.link.person)).await;
+        let sight = self.deps.look(Some(&self.visitor.link.person)).await;
         match sight.people.as_ref().is_some_and(|people| self.visitor.is_revoked(people)) {
             true => Err(self.gone()),
             false => Ok(sight),

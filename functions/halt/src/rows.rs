@@ -37,7 +37,7 @@ fn entry(id: &str, at: Timestamp, actor: Actor, verb: &str, target: Target) -> E
 
 /// The row of one entry of the control item's log. The same entry always gives the same row.
 pub(crate) fn of_log(logged: &LogEntry) -> Entry {
-    let at = crate::sight::moment(logged.at_ms);
+    let at = sight::moment(logged.at_ms);
     Entry {
         before: logged.before.clone(),
         after: logged.after.clone(),
@@ -82,7 +82,7 @@ fn target_of(scope: &Scope) -> Target {
 /// A halt that is quiet now. `None` only if a receipt were no JSON.
 pub(crate) fn of_receipt(receipt: &Receipt) -> Option<Entry> {
     let detail = serde_json::to_value(receipt).ok()?;
-    let at = crate::sight::moment(receipt.quiet_ms.unwrap_or(receipt.pressed_ms));
+    let at = sight::moment(receipt.quiet_ms.unwrap_or(receipt.pressed_ms));
     let (id, actor) = (format!("{}-receipt", receipt.id), Actor::System("sweep".to_owned()));
     Some(Entry { detail: Some(detail), ..entry(&id, at, actor, "halt_receipt", target_of(&receipt.scope)) })
 }

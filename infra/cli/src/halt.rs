@@ -6,11 +6,11 @@ use crate::error::{CliError, causes};
 use crate::install::Install;
 use crate::page::{self, Taken};
 use crate::report::{Line, Report, Status, Three};
-use crate::sight::write_of;
 use config::Settings;
 use interlock::{Control, ControlHalt, HaltReport, Press};
 use kill_switch::FlagHalt;
 use serde_json::{Value, json};
+use sight::write_of;
 use types::{Actor, Scope};
 use web::Lang;
 

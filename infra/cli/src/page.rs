@@ -53,7 +53,7 @@ async fn look(client: &Client, address: &str) -> Option<String> {
 fn sentence(html: &str) -> Option<String> {
     let (_, rest) = html.split_once("data-s=\"")?;
     let (text, _) = rest.split_once('"')?;
-    Some(crate::sight::plain(text)).filter(|text| !text.is_empty())
+    Some(web::plain_text(text)).filter(|text| !text.is_empty())
 }
 
 fn said(error: &reqwest::Error) -> String {

@@ -4,11 +4,12 @@ use crate::arguments::Resume;
 use crate::console::Ask;
 use crate::error::{CliError, causes};
 use crate::install::Install;
+use crate::look::look;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
-use crate::sight::{Sight, moment, name_of};
 use interlock::{Control, HaltedBy, ModesAfter, People, RearmAsk, Rearmed};
 use serde_json::json;
+use sight::{Sight, moment, name_of};
 use types::{Actor, Epoch, Generation, Mode, Scope};
 use web::{Lang, panel::tools_word};
 
@@ -30,10 +31,14 @@ pub(crate) async fn run(
 ) -> Result<Report, CliError> {
     let scope = arguments.customer.clone().map_or(Scope::Global, Scope::Customer);
     let customers: Vec<String> = arguments.customer.iter().map(ToString::to_string).collect();
-    let mut sight = Sight::of(install, &customers).await;
-    let control = std::mem::replace(&mut sight.control, Err(interlock::InterlockError::Absent));
-    let control =
-        control.map_err(|source| CliError::Control { operation: "read the control item", source })?;
+    let mut sight = look(install, &customers).await;
+    let control = match (sight.control.take(), sight.trouble.take()) {
+        (Some(control), _) => control,
+        (None, trouble) => {
+            let source = trouble.unwrap_or(interlock::InterlockError::Absent);
+            return Err(CliError::Control { operation: "read the control item", source });
+        }
+    };
     let Some(flags) = &sight.flags else { return Ok(flags_silent(install.no_switch.as_ref())) };
     if scope == Scope::Global
         && let Some(three) = cap_refuses(&sight)
@@ -86,7 +91,7 @@ fn what_is_shown(
         let at = sight.seen.zone.text(moment(halted.at_ms), sight.seen.now, Lang::En);
         format!(
             "halted by {} at {at}, {}: {}",
-            name_of(&halted.by, people),
+            name_of(&halted.by, Some(people)),
             sight.seen.zone.city(),
             halted.reason
         )

@@ -1,12 +1,13 @@
 //! `holdfast status`: the halt page's words, spend, and what waits for a person. Must never change anything.
 use crate::error::{CliError, causes};
 use crate::install::Install;
+use crate::look::look;
 use crate::report::{Line, Report, Status, Three};
-use crate::sight::{Sight, moment, plain};
 use ledger::{Opened, Run};
 use serde_json::{Value, json};
+use sight::{Sight, moment};
 use web::panel::{Panel, State};
-use web::{Lang, Zone};
+use web::{Lang, Zone, plain_text};
 
 /// What the tables say of what waits. `None`: no answer.
 pub(crate) struct Waiting {
@@ -20,7 +21,7 @@ pub(crate) struct Waiting {
 
 /// Looks at everything once.
 pub(crate) async fn run(install: &Install) -> Result<Report, CliError> {
-    let sight = Sight::of(install, &[]).await;
+    let sight = look(install, &[]).await;
     let (held, to_check, outbox) = tokio::join!(
         install.ledger.held(),
         install.ledger.open_intents("needs_human", i64::MAX),
@@ -35,8 +36,8 @@ pub(crate) async fn run(install: &Install) -> Result<Report, CliError> {
 pub(crate) fn report(sight: &Sight, waiting: &Waiting, no_switch: Option<&CliError>) -> Report {
     let panel = Panel::of(&sight.seen, Lang::En);
     let said: Vec<String> =
-        std::iter::once(&panel.bold).chain(&panel.lines).map(|line| plain(&line.0)).collect();
-    let checked = plain(&panel.checked.0);
+        std::iter::once(&panel.bold).chain(&panel.lines).map(|line| plain_text(&line.0)).collect();
+    let checked = plain_text(&panel.checked.0);
     let status = match panel.state {
         State::RunningWrites | State::RunningDry | State::RunningExcept => Status::Ok,
         State::Stopped | State::Unknown | State::NotConfirmed | State::NoContact | State::Sending => {
@@ -60,18 +61,18 @@ pub(crate) fn report(sight: &Sight, waiting: &Waiting, no_switch: Option<&CliErr
     }
     lines.push(Line::text(checked.clone()));
     let report = Report::done(lines, in_json(sight, waiting, &panel, &said));
-    match (&sight.control, &sight.flags) {
-        (Err(interlock::InterlockError::Absent), _) => report.but(Three::new(
+    match (&sight.trouble, &sight.flags) {
+        (Some(interlock::InterlockError::Absent), _) => report.but(Three::new(
             "this install is not set up",
             "there is no control item in these tables",
             "holdfast init --name NAME",
         )),
-        (Err(error), None) => report.but(Three::new(
+        (Some(error), None) => report.but(Three::new(
             "neither switch answers",
             format!("{error}: {}", causes(error)),
             "treat the agent as running; to stop it: holdfast halt",
         )),
-        (Ok(_) | Err(_), _) => report,
+        (Some(_) | None, _) => report,
     }
 }
 
@@ -154,7 +155,7 @@ fn to_check(opened: &Opened, zone: &Zone, sight: &Sight) -> Line {
 }
 
 fn in_json(sight: &Sight, waiting: &Waiting, panel: &Panel, said: &[String]) -> Value {
-    let control = sight.control.as_ref().ok();
+    let control = sight.control.as_ref();
     let writes = |list: &[web::panel::Write]| {
         let one = |write: &web::panel::Write| {
             let (deal_id, customer_id) = (&write.deal, &write.customer_id);

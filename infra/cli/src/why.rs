@@ -5,11 +5,11 @@ use crate::error::CliError;
 use crate::install::Install;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
-use crate::sight::name_of;
 use audit_log::{Answer, Row};
 use interlock::People;
 use jiff::civil::Date;
 use serde_json::{Value, json};
+use sight::name_of;
 use types::{EntryState, Stages, Timestamp};
 use web::{Lang, Zone};
 
@@ -93,7 +93,7 @@ pub(crate) fn report(answer: &Answer, setting: &Setting<'_>) -> Report {
         lines.push(Line::text(format!(
             "Writes for {} were turned on by {} at {}.",
             row.verb,
-            name_of(&on.actor, setting.people),
+            name_of(&on.actor, Some(setting.people)),
             time(on.occurred_at, setting),
         )));
     }
@@ -115,7 +115,7 @@ fn sentence(row: &Row, setting: &Setting<'_>) -> String {
     format!(
         "At {}, {} {did} {target}{name}{}{}.{end}",
         time(row.occurred_at, setting),
-        name_of(&row.actor, setting.people),
+        name_of(&row.actor, Some(setting.people)),
         side("from", row.before.as_ref()),
         side("to", row.after.as_ref()),
     )

@@ -36,6 +36,14 @@ fn is_hidden(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// The text of a piece of a page of ours, without its tags, for where there is no page.
+#[must_use]
+pub fn plain_text(html: &str) -> String {
+    let text: String =
+        html.split('<').map(|part| part.split_once('>').map_or(part, |(_, rest)| rest)).collect();
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
 /// One field of a CSV file: quoted, and never read as a formula by a spreadsheet.
 #[must_use]
 pub fn csv_field(text: &str) -> String {

@@ -1,8 +1,8 @@
 //! The PIN, for signing in and for what leads away from safe. Must never answer before a wrong try is
 //! counted.
 use crate::Deps;
-use crate::sight::moment;
 use interlock::Person;
+use sight::moment;
 use types::PersonId;
 use web::{KeyId, Pin, PinHash, PinTries, PinVerdict, Zone};
 

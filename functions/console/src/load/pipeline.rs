@@ -3,10 +3,10 @@
 use super::{Inbox, read};
 use crate::pages::pipeline::{Pipeline, StageRow, page as page_of};
 use crate::route::Visit;
-use crate::sight::moment;
 use crate::view::RowView;
 use audit_log::Query;
 use config::Freshness;
+use sight::moment;
 use std::time::Duration;
 use types::{Stages, Timestamp};
 use web::Response;

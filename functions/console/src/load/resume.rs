@@ -1,8 +1,7 @@
 //! Reads what resuming would mean. Must never offer it on half of what the two switches say.
 use crate::pages::resume::{Resume, Shown, page as page_of};
 use crate::route::Visit;
-use crate::sight::moment;
-use crate::{days, view};
+use sight::moment;
 use types::{Cap, Mode};
 use web::{Lang, Response};
 
@@ -47,7 +46,7 @@ fn halted(visit: &Visit<'_>) -> String {
         }
         Some(by) => {
             let zone = &visit.sight.seen.zone;
-            let who = view::actor_of(&by.by, visit.sight.people.as_ref());
+            let who = sight::name_of(&by.by, visit.sight.people.as_ref());
             let at = zone.text(moment(by.at_ms), visit.deps.now(), Lang::En);
             match Cap::from_code(&by.reason) {
                 Some(cap) => format!(
@@ -62,10 +61,7 @@ fn halted(visit: &Visit<'_>) -> String {
 }
 
 /// The daily cap stopped it today, and (almost) nothing of the day is left: it would stop again at once.
+// FAIL-CLOSED: a budget that does not answer may be used up.
 pub(crate) fn cap_first(visit: &Visit<'_>) -> bool {
-    let by = visit.sight.control.as_ref().and_then(|control| control.halted_by.as_ref());
-    let by_cap = by.is_some_and(|by| by.reason == Cap::UsdPerDay.code());
-    let Some(Some(day)) = &visit.sight.day else { return by_cap };
-    let today = days::date_of(visit.deps.now(), &visit.sight.seen.zone).to_string();
-    by_cap && day.date == today && day.left.0.saturating_mul(50) < day.cap.0
+    visit.sight.cap_holds() != Some(false)
 }

@@ -3,10 +3,10 @@ use super::{audit::file, read, table};
 use crate::pages::problem;
 use crate::pages::run::{RunPage, Step, page as page_of};
 use crate::route::Visit;
-use crate::sight::moment;
 use crate::view::RowView;
 use ledger::{Decision, Run, Transcript};
 use serde_json::json;
+use sight::moment;
 use types::{RunId, Timestamp, UsdNanos};
 use web::Response;
 

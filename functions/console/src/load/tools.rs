@@ -5,10 +5,10 @@ use crate::pages::problem;
 use crate::pages::tool_writes::{Day, ToolWrites, Typed, page as writes_page};
 use crate::pages::tools::{ToolRow, Tools, page as page_of};
 use crate::route::Visit;
-use crate::sight::moment;
-use crate::view::{self, RowView};
+use crate::view::RowView;
 use crate::{ToolInfo, days};
 use audit_log::{Count, Judged, JudgedFilter, Query};
+use sight::moment;
 use types::{Mode, Tier};
 use web::Response;
 
@@ -59,7 +59,7 @@ fn row(visit: &Visit<'_>, info: &ToolInfo, counts: Option<&[Count]>, surprising:
         mode: control.map(|control| control.modes.get(&info.name).copied().unwrap_or_default()),
         since: control
             .and_then(|control| control.mode_changes.get(&info.name))
-            .map(|by| (moment(by.at_ms), view::actor_of(&by.by, people))),
+            .map(|by| (moment(by.at_ms), sight::name_of(&by.by, people))),
         five_days: counts.map(of_tool),
         surprising,
     }

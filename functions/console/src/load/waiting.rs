@@ -1,8 +1,8 @@
 //! Reads what waits for a person. Must never list a run that began: those stay halted for good.
 use crate::pages::waiting::{CheckRow, HeldRow, Waiting, page as page_of};
 use crate::route::Visit;
-use crate::sight::moment;
 use ledger::{Opened, Run};
+use sight::moment;
 use web::Response;
 
 /// The page.

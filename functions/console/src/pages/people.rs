@@ -1,10 +1,9 @@
 //! People and keys: who can halt, who can resume. Must never show a key: only its public name.
 use super::{kit, layout};
 use crate::frame::{Frame, Menu};
-use crate::sight::moment;
-use crate::view;
 use interlock::{People, Person, PersonKey, Role};
 use maud::{Markup, html};
+use sight::moment;
 use types::PersonId;
 use web::Response;
 
@@ -60,7 +59,7 @@ fn key_row(frame: &Frame, people: &People, id: &PersonId, key_id: &str, key: &Pe
         tr {
             td { code { (kit::short(key_id, 9)) } }
             td { (kit::short(&key.kind, 40)) }
-            td { (frame.stamp(moment(key.added_ms))) ", " (kit::short(&view::actor_of(&key.added_by,
+            td { (frame.stamp(moment(key.added_ms))) ", " (kit::short(&sight::name_of(&key.added_by,
                 Some(people)), 60)) }
             td {
                 @match key.revoked_ms {

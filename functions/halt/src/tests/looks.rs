@@ -3,11 +3,11 @@ use super::*;
 use crate::{
     page,
     route::{Visit, Visitor},
-    sight::Sight,
     words::HaltWord,
 };
 use budget::DayView;
 use interlock::{Recent, RecentAct, RecentCustomer};
+use sight::Sight;
 use types::{Cap, Mode, Timestamp, UsdNanos};
 use web::{
     Lang,
@@ -61,6 +61,7 @@ fn sight(control: Control, flags: Flags) -> Sight {
             ..Seen::nothing(at(0), Zone::new("Europe/Amsterdam").unwrap())
         },
         control: None,
+        trouble: None,
         flags: None,
         people: None,
         recent: match silent {
@@ -69,13 +70,15 @@ fn sight(control: Control, flags: Flags) -> Sight {
                 Recent { last_act: Some(act("Van Dijk Logistics", true)), customers: customers.collect() }
             }
         },
-        day: (!silent).then(|| DayView {
-            date: "2026-07-24".into(),
-            cap: UsdNanos::from_cents(2_500),
-            left: UsdNanos::from_cents(13),
-            pending: UsdNanos::ZERO,
-            spent: UsdNanos::from_cents(2_487),
-            last_ms: Some(NOW_MS - 9_000),
+        day: (!silent).then(|| {
+            Some(DayView {
+                date: "2026-07-24".into(),
+                cap: UsdNanos::from_cents(2_500),
+                left: UsdNanos::from_cents(13),
+                pending: UsdNanos::ZERO,
+                spent: UsdNanos::from_cents(2_487),
+                last_ms: Some(NOW_MS - 9_000),
+            })
         }),
     }
 }
@@ -290,16 +293,16 @@ fn a_cap_holds_until_it_is_raised_or_the_day_is_new() {
     let tripped = || sight(Control::Halted { by: By::Cap(Cap::UsdPerDay), at: at(2_000) }, Flags::Halted);
     let on = |date: &str, cap_cents: i64, left_cents: i64| {
         let mut sight = tripped();
-        let day = sight.day.as_mut().unwrap();
+        let day = sight.day.as_mut().unwrap().as_mut().unwrap();
         day.date = date.into();
         (day.cap, day.left) = (UsdNanos::from_cents(cap_cents), UsdNanos::from_cents(left_cents));
-        crate::resume::cap_holds(&sight)
+        sight.cap_holds()
     };
     assert_eq!(on("2026-07-24", 2_500, 13), Some(true));
     assert_eq!(on("2026-07-24", 2_500, -40), Some(true));
     assert_eq!(on("2026-07-24", 2_600, 113), Some(false), "raised");
     assert_eq!(on("2026-07-25", 2_500, 2_500), Some(false), "a new day");
-    assert_eq!(crate::resume::cap_holds(&Sight { day: None, ..tripped() }), None, "not known");
+    assert_eq!(Sight { day: None, ..tripped() }.cap_holds(), None, "not known");
     let by_hand = sight(Control::Halted { by: By::You, at: at(2_000) }, Flags::Halted);
-    assert_eq!(crate::resume::cap_holds(&by_hand), Some(false));
+    assert_eq!(by_hand.cap_holds(), Some(false));
 }
