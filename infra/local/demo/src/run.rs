@@ -27,7 +27,8 @@ const HALTED_CUSTOMER: &str = "1235";
 const DOORBELL: Duration = Duration::from_millis(400);
 /// How often the sweeps run that AWS runs every minute.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// How long the demo waits for its runs: past the third look for a write of unknown outcome, after five minutes.
+/// How long the demo waits for its runs: past the third look, at five minutes, for a write of unknown
+/// outcome.
 const RUNS_WITHIN: Duration = Duration::from_secs(330);
 /// How often events that the intake could not store are delivered.
 const DELIVERIES_MAX: u64 = 5;
