@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,8 +38,14 @@ pub enum Fate {
     Lose,
     /// It is done, and nobody hears of it.
     LoseAnswer,
+    /// It is done, and the client, which hears nothing, asks again: that comes through.
+    LoseFirstAnswer,
     /// It is done; its answer waits until the gate opens.
     Hold(Arc<Gate>),
+    /// It waits before the store, and never arrives.
+    Keep(Arc<Gate>),
+    /// It never arrives; the store is said to have answered with this error (`ThrottlingException`, ...).
+    Refuse(&'static str),
 }
 
 /// Where an answer waits.
@@ -68,6 +75,8 @@ type Rule = Box<dyn FnMut(&Asked) -> Fate + Send>;
 
 #[derive(Default)]
 struct Inside {
+    /// Where the store is now.
+    store: Mutex<Option<SocketAddr>>,
     rule: Mutex<Option<Rule>>,
     /// A client's retry of one call meets what its first try met.
     known: Mutex<HashMap<String, Fate>>,
@@ -84,21 +93,26 @@ pub struct Door {
 impl Door {
     /// A door to the store at that address (`http://127.0.0.1:<port>`); everything passes.
     pub async fn to(endpoint: &str) -> Self {
-        let store: SocketAddr = endpoint.trim_start_matches("http://").parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let inside = Arc::new(Inside::default());
+        inside.lead_to(endpoint);
         let served = Arc::clone(&inside);
         let task = spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let inside = Arc::clone(&served);
                 drop(spawn(async move {
                     // A connection that breaks is what this door is for.
-                    drop(serve(stream, store, &inside).await);
+                    drop(serve(stream, &inside).await);
                 }));
             }
         });
         Self { url, inside, task }
+    }
+
+    /// From now on it leads to the store at that address.
+    pub fn lead_to(&self, endpoint: &str) {
+        self.inside.lead_to(endpoint);
     }
 
     /// From now on this decides, and the count starts again.
@@ -142,12 +156,18 @@ impl Drop for Door {
 }
 
 impl Inside {
+    fn lead_to(&self, endpoint: &str) {
+        let store = endpoint.trim_start_matches("http://").parse().expect("an address");
+        *self.store.lock().unwrap() = Some(store);
+    }
+
     fn judge(&self, asked: Asked, call: String) -> Fate {
         self.asked.lock().unwrap().push(asked.clone());
         let known = self.known.lock().unwrap().get(&call).cloned();
         match known {
             Some(Fate::Lose | Fate::LoseAnswer) => Fate::Lose,
-            Some(Fate::Pass | Fate::Hold(_)) => Fate::Pass,
+            Some(Fate::Pass | Fate::Hold(_) | Fate::LoseFirstAnswer) => Fate::Pass,
+            Some(kept @ (Fate::Keep(_) | Fate::Refuse(_))) => kept,
             None => {
                 let fate = self.rule.lock().unwrap().as_mut().map_or(Fate::Pass, |rule| rule(&asked));
                 self.known.lock().unwrap().insert(call, fate.clone());
@@ -158,7 +178,7 @@ impl Inside {
 }
 
 /// One request per connection: both sides are told to close after it.
-async fn serve(mut client: TcpStream, store: SocketAddr, inside: &Inside) -> std::io::Result<()> {
+async fn serve(mut client: TcpStream, inside: &Inside) -> std::io::Result<()> {
     let Some((head, body)) = read_request(&mut client).await? else { return Ok(()) };
     let header = |name: &str| {
         head.lines().find_map(|line| {
@@ -173,29 +193,49 @@ async fn serve(mut client: TcpStream, store: SocketAddr, inside: &Inside) -> std
     };
     let call = header("amz-sdk-invocation-id").unwrap_or_default();
     let fate = inside.judge(asked, call);
-    if matches!(fate, Fate::Lose) {
-        return Ok(());
+    match &fate {
+        Fate::Lose => return Ok(()),
+        Fate::Keep(gate) => {
+            gate.reached.send_replace(true);
+            // Until the client is gone: it sends nothing more.
+            return client.read(&mut [0]).await.map(drop);
+        }
+        Fate::Refuse(error) => return client.write_all(refusal(error).as_bytes()).await,
+        Fate::Pass | Fate::LoseAnswer | Fate::LoseFirstAnswer | Fate::Hold(_) => {}
     }
+    let store = *inside.store.lock().unwrap();
     let (first, rest) = head.split_once("\r\n").unwrap_or((head.as_str(), ""));
-    let mut upstream = TcpStream::connect(store).await?;
+    let mut upstream = TcpStream::connect(store.expect("a store")).await?;
     upstream.write_all(format!("{first}\r\nconnection: close\r\n{rest}").as_bytes()).await?;
     upstream.write_all(&body).await?;
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).await?;
     match fate {
-        Fate::LoseAnswer => return Ok(()),
+        Fate::LoseAnswer | Fate::LoseFirstAnswer => return Ok(()),
         Fate::Hold(gate) => {
             gate.reached.send_replace(true);
             gate.open.subscribe().wait_for(|open| *open).await.map(drop).map_err(std::io::Error::other)?;
         }
-        Fate::Pass | Fate::Lose => {}
+        Fate::Pass | Fate::Lose | Fate::Keep(_) | Fate::Refuse(_) => {}
     }
     client.write_all(&answer).await?;
     client.shutdown().await
 }
 
+/// How DynamoDB refuses.
+fn refusal(error: &str) -> String {
+    let body = format!(
+        r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{error}","message":"The level of configured provisioned throughput for the table was exceeded."}}"#
+    );
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 /// The head with its empty line, and the body.
-async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+pub async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -219,38 +259,41 @@ async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String,
     Ok(Some((head, bytes[end..end + length].to_vec())))
 }
 
-/// A plain connection to a store that can be cut and mended.
+/// A plain connection to a Redis that can be cut, mended and led elsewhere, and that counts.
 pub struct Line {
     pub address: SocketAddr,
-    whole: watch::Sender<bool>,
+    state: watch::Sender<LineState>,
+    counts: Arc<Counts>,
     task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy)]
+struct LineState {
+    store: SocketAddr,
+    whole: bool,
+}
+
+#[derive(Default)]
+struct Counts {
+    opened: AtomicUsize,
+    checks: AtomicUsize,
 }
 
 impl Line {
     /// A line to the store at `redis://127.0.0.1:<port>/`.
     pub async fn to(url: &str) -> Self {
-        let store = url.trim_start_matches("redis://").trim_end_matches('/');
-        let store: SocketAddr = store.parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let whole = watch::Sender::new(true);
-        let state = whole.subscribe();
+        let state = watch::Sender::new(LineState { store: store_of(url), whole: true });
+        let counts = Arc::new(Counts::default());
+        let (seen, counted) = (state.subscribe(), Arc::clone(&counts));
         let task = spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let mut state = state.clone();
-                drop(spawn(async move {
-                    if !*state.borrow() {
-                        return;
-                    }
-                    let Ok(mut upstream) = TcpStream::connect(store).await else { return };
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut client, &mut upstream) => {}
-                        _ = state.wait_for(|whole| !*whole) => {}
-                    }
-                }));
+            while let Ok((client, _)) = listener.accept().await {
+                counted.opened.fetch_add(1, Ordering::SeqCst);
+                drop(spawn(carry(client, seen.clone(), Arc::clone(&counted))));
             }
         });
-        Self { address, whole, task }
+        Self { address, state, counts, task }
     }
 
     /// Its address as a setting.
@@ -258,14 +301,59 @@ impl Line {
         format!("redis://{}/", self.address)
     }
 
+    /// Its address for a user of [`crate::servers::RealRedis::user`].
+    pub fn url_of(&self, user: &str) -> String {
+        format!("redis://{user}:secret@{}/", self.address)
+    }
+
     /// Every connection breaks, new ones too.
     pub fn cut(&self) {
-        self.whole.send_replace(false);
+        self.state.send_modify(|state| state.whole = false);
     }
 
     /// New connections stand again.
     pub fn mend(&self) {
-        self.whole.send_replace(true);
+        self.state.send_modify(|state| state.whole = true);
+    }
+
+    /// Every connection breaks; new ones lead to the store at that address.
+    pub fn lead_to(&self, url: &str) {
+        self.cut();
+        self.state.send_modify(|state| *state = LineState { store: store_of(url), whole: true });
+    }
+
+    /// Connections that were opened, and flag checks that were sent on them.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.counts.opened.load(Ordering::SeqCst), self.counts.checks.load(Ordering::SeqCst))
+    }
+}
+
+fn store_of(url: &str) -> SocketAddr {
+    url.trim_start_matches("redis://").trim_end_matches('/').parse().expect("an address")
+}
+
+async fn carry(mut client: TcpStream, mut state: watch::Receiver<LineState>, counts: Arc<Counts>) {
+    let LineState { store, whole } = *state.borrow_and_update();
+    if !whole {
+        return;
+    }
+    let Ok(mut upstream) = TcpStream::connect(store).await else { return };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_store, mut to_store) = upstream.split();
+    let up = async {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = from_client.read(&mut bytes).await {
+            let checks = bytes[..count].windows(4).filter(|four| *four == b"MGET").count();
+            counts.checks.fetch_add(checks, Ordering::SeqCst);
+            if to_store.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = up => {}
+        _ = tokio::io::copy(&mut from_store, &mut to_client) => {}
+        _ = state.changed() => {}
     }
 }
 

@@ -2,7 +2,7 @@
 //! never take an absent flag for a yes.
 use crate::door::{Line, spawn};
 use crate::scene::{Scene, run, says, says_nothing_more, typed};
-use crate::support::not_run;
+use crate::servers::{HALT_RULES, RealRedis, STEP_RULES};
 use interlock::{
     ControlHalt, IN_FLIGHT_MAX, LOG_MAX, ModesAfter, PermitAnswer, PermitAsk, RearmAsk, Rearmed, Standing,
     State,
@@ -11,13 +11,9 @@ use kill_switch::{Check, FlagHalt, HaltedScope, Rearm, Reassert, Switch, Timeout
 use ledger::{IntentState, RunStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use step::{Next, StepInput};
-use stores::redis::RedisKind;
-use stores::{DataDir, LocalRedis};
 use types::{
     Actor, CustomerId, EntryState, Epoch, Generation, IntentId, PersonId, Reason, RunId, Scope, UsdNanos,
 };
@@ -667,64 +663,6 @@ fn a_full_log_never_refuses_a_halt_and_no_press_is_lost() {
     });
 }
 
-/// A real server of this test's own, ended with it.
-struct RealRedis {
-    redis: LocalRedis,
-    _data: DataDir,
-    folder: PathBuf,
-}
-
-impl RealRedis {
-    async fn start(test: &str) -> Option<Self> {
-        let folder =
-            std::env::temp_dir().join(format!("holdfast-it-redis-{}", uuid::Uuid::new_v4().simple()));
-        let data = DataDir::open_fresh(&folder).expect("a folder for the server");
-        let redis = stores::redis::start(&data, 0).await.expect("a server");
-        let real = Self { redis, _data: data, folder };
-        if *real.redis.kind() == RedisKind::StandIn {
-            not_run(test, "there is no valkey-server or redis-server on PATH");
-            return None;
-        }
-        Some(real)
-    }
-
-    /// A product whose flags lie in this server.
-    async fn scene(&self) -> Scene {
-        let url = self.redis.url().to_owned();
-        Scene::with(|settings| drop(settings.insert("REDIS_URL".to_owned(), url))).await
-    }
-
-    async fn typed<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
-        typed(self.redis.url(), command).await
-    }
-
-    /// Its address for a user.
-    fn url_of(&self, user: &str) -> String {
-        self.redis.url().replace("redis://", &format!("redis://{user}:secret@"))
-    }
-
-    async fn user(&self, name: &str, rules: &str) {
-        let rules: Vec<&str> = rules.split(' ').collect();
-        let command = [&["ACL", "SETUSER", name, "reset", "on", ">secret"], rules.as_slice()].concat();
-        self.typed::<()>(&command).await.expect("a user");
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.redis.process_id().expect("a child").to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
-    }
-}
-
-impl Drop for RealRedis {
-    fn drop(&mut self) {
-        if self.redis.process_id().is_some() {
-            // A server that is still paused would not hear that it shall end.
-            self.signal("-CONT");
-        }
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 #[test]
 fn a_flag_of_another_type_than_text_stops_too() {
     run(async {
@@ -806,10 +744,6 @@ fn a_flag_store_that_falls_silent_after_the_permit_stops_the_write() {
         assert_eq!(scene.sent().len(), 1, "tried again, once");
     });
 }
-
-const STEP_RULES: &str = "%R~agent:armed ~agent:halted:* -@all +mget +get +exists +ping +setnx";
-const HALT_RULES: &str = "~agent:* -@all +mget +get +exists +ping +setnx +set +del +wait +watch +unwatch +multi +exec \
-                          +discard +info";
 
 async fn refused(url: &str, command: &[&str]) {
     let answer = typed::<redis::Value>(url, command).await;

@@ -3,17 +3,21 @@
 
 mod budget_caps;
 mod cargo_lambda;
+mod child;
 mod demo;
 mod docs;
 mod door;
+mod faults;
 mod hot_config;
 mod intake;
 mod kill_switch;
 mod pages;
+mod races;
 mod receipt;
 mod replay;
 mod scenarios;
 mod scene;
+mod servers;
 mod state_machine;
 mod support;
 mod tidy;

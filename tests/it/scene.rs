@@ -116,7 +116,7 @@ impl Scene {
         let database = stack.postgres.create_database(&name).await.expect("a database");
         let mut variables = variables(stack, &standins, &redis, &secrets, &prefix, database);
         change(&mut variables);
-        let client = stores::dynamo::client(stack.dynamo.endpoint());
+        let client = stores::dynamo::client(&variables["AWS_ENDPOINT_URL_DYNAMODB"]);
         stores::dynamo::create_tables(&client, &prefix).await.expect("tables");
         let options = HouseOptions { variables: variables.clone(), clock: clock.clone() };
         let (house, driver) = House::build(options).await.expect("the house");
