@@ -56,7 +56,7 @@ async fn one_write(writer: &Writer) -> (Scene, StepInput) {
 }
 
 /// Steps on, waiting and sweeping, until the run ends or a person must look.
-async fn settle(scene: &mut Scene, input: &StepInput) -> Option<Next> {
+pub async fn settle(scene: &mut Scene, input: &StepInput) -> Option<Next> {
     let mut input = input.clone();
     for _ in 0..300 {
         let output = scene.step_on(&mut input).await;
@@ -75,7 +75,7 @@ async fn settle(scene: &mut Scene, input: &StepInput) -> Option<Next> {
     panic!("the run did not settle");
 }
 
-async fn states(scene: &Scene, run_id: &RunId) -> Vec<IntentState> {
+pub async fn states(scene: &Scene, run_id: &RunId) -> Vec<IntentState> {
     let transcript = scene.house.step.ledger.transcript(run_id).await.expect("a transcript");
     transcript.intents.values().map(|intent| intent.state).collect()
 }
@@ -452,4 +452,10 @@ fn a_run_that_breaks_off_before_any_write_of_the_tables_ends_the_same() {
 #[test]
 fn a_run_that_breaks_off_after_any_write_of_the_tables_ends_the_same() {
     breaks_at_every_write(&Fate::LoseAnswer);
+}
+
+/// The first answer is lost, and the client of the tables repeats the write by itself: it is known as done.
+#[test]
+fn a_run_whose_client_repeats_any_write_of_the_tables_ends_the_same() {
+    breaks_at_every_write(&Fate::LoseFirstAnswer);
 }

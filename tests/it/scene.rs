@@ -84,12 +84,12 @@ impl Scene {
 
     /// The same with other settings.
     pub async fn with(change: impl FnOnce(&mut BTreeMap<String, String>)) -> Self {
-        Self::built(change, true).await
+        Self::built(change, true, START_MS).await
     }
 
     /// A product that `holdfast init` has put there and nobody has armed.
     pub async fn unarmed() -> Self {
-        Self::built(|_| (), false).await
+        Self::built(|_| (), false, START_MS).await
     }
 
     /// A product whose tables lie behind a door.
@@ -101,13 +101,28 @@ impl Scene {
         (scene, door)
     }
 
-    async fn built(change: impl FnOnce(&mut BTreeMap<String, String>), armed: bool) -> Self {
+    /// The same at the hour that this machine has, for processes that read its clock.
+    pub async fn by_the_machines_clock() -> (Self, Door) {
+        let door = Door::to(STORES.1.dynamo.endpoint()).await;
+        let url = door.url.clone();
+        let change = |settings: &mut BTreeMap<String, String>| {
+            settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url);
+        };
+        (Self::built(change, true, Clock::system().now_ms()).await, door)
+    }
+
+    /// Moves this product's clock to the machine's.
+    pub fn catch_up(&self) {
+        self.clock.advance_ms(Clock::system().now_ms() - self.clock.now_ms());
+    }
+
+    async fn built(change: impl FnOnce(&mut BTreeMap<String, String>), armed: bool, at_ms: i64) -> Self {
         let stack = &STORES.1;
         let name = format!("t{}", uuid::Uuid::new_v4().simple());
         let folder = std::env::temp_dir().join(format!("{FOLDERS}{}-{name}", std::process::id()));
         let data = DataDir::open_fresh(&folder).expect("a folder for this test");
         let redis = stores::redis::start_stand_in(&data, 0).expect("flags of this test");
-        let clock = Clock::manual(START_MS);
+        let clock = Clock::manual(at_ms);
         let now = clock.clone();
         let options = standins::Options::new(Arc::new(move || now.now_ms()));
         let standins = Standins::start(options).await.expect("stand-ins");
