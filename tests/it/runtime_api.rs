@@ -4,7 +4,7 @@ use crate::door::{Door, Fate, Gate, spawn};
 use crate::platform::Function;
 use crate::replay::{settle, states};
 use crate::scene::{Scene, run};
-use interlock::{ControlHalt, DEADLINE_MARGIN_MS};
+use interlock::{ControlHalt, DEADLINE_MARGIN_MS, HeldPermit};
 use ledger::{IntentState, RunStatus};
 use serde_json::json;
 use standins::{Fault, Matcher};
@@ -90,9 +90,12 @@ struct End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     BeforePermit,
+    /// The first one after the model has answered.
+    Settle,
     Permit,
     Open,
     Outcome,
+    PermitBack,
     Later,
 }
 
@@ -107,19 +110,25 @@ async fn lines_of_the_step() -> Vec<Line> {
     assert_eq!((story.scene.sent().len(), story.scene.standins.hubspot.writes().len()), (1, 1));
     let mut seen = Line::BeforePermit;
     let writes = story.door.asked().into_iter().filter(crate::door::Asked::is_write);
+    let mut of_the_budget = 0;
     let lines: Vec<Line> = writes
         .map(|asked| {
+            of_the_budget += usize::from(asked.body.contains("-budget\""));
             seen = match seen {
+                // Two reserve, the next one settles.
+                Line::BeforePermit if of_the_budget == 3 => Line::Settle,
+                Line::Settle => Line::BeforePermit,
                 _ if asked.body.contains("SET #inflight.#p = :held") => Line::Permit,
                 Line::Permit if asked.body.contains(r#"\"state\":\"open\""#) => Line::Open,
                 Line::Open => Line::Outcome,
-                Line::Outcome => Line::Later,
+                Line::Outcome => Line::PermitBack,
+                Line::PermitBack => Line::Later,
                 same => same,
             };
             seen
         })
         .collect();
-    for line in [Line::Permit, Line::Open, Line::Outcome] {
+    for line in [Line::Settle, Line::Permit, Line::Open, Line::Outcome, Line::PermitBack] {
         assert_eq!(lines.iter().filter(|seen| **seen == line).count(), 1, "{line:?} in {lines:?}");
     }
     lines
@@ -158,7 +167,7 @@ async fn killed_at(cut: Cut, lines: Arc<Vec<Line>>) {
     // A request that was still on its way in the machine is not one that a living process sends.
     story.door.open();
     let held = match cut {
-        Cut::Before(at) => matches!(lines[at - 1], Line::Open | Line::Outcome),
+        Cut::Before(at) => matches!(lines[at - 1], Line::Open | Line::Outcome | Line::PermitBack),
         Cut::After(at) => matches!(lines[at - 1], Line::Permit | Line::Open | Line::Outcome),
         Cut::AtTheCrm | Cut::DoneAtTheCrm => true,
     };
@@ -273,8 +282,11 @@ fn expected(cut: Cut, lines: &[Line], status: RunStatus) -> End {
 fn a_step_that_is_killed_at_any_line_of_its_write_path_has_one_effect_at_most() {
     run(async {
         let lines = Arc::new(lines_of_the_step().await);
-        let mut cuts = vec![Cut::AtTheCrm, Cut::DoneAtTheCrm];
-        cuts.extend((1..=lines.len()).flat_map(|nth| [Cut::Before(nth), Cut::After(nth)]));
+        let mut cuts = vec![Cut::AtTheCrm, Cut::DoneAtTheCrm, Cut::Before(1)];
+        cuts.extend((1..=lines.len()).map(Cut::After));
+        // After one write and before the next is one place, unless something outside lies between.
+        let outside = |line: Line| !matches!(line, Line::BeforePermit | Line::Later);
+        cuts.extend((2..=lines.len()).filter(|nth| outside(lines[nth - 1])).map(Cut::Before));
         println!("killed at {} places: {lines:?}", cuts.len());
         let all: Vec<_> = cuts.into_iter().map(|cut| spawn(killed_at(cut, Arc::clone(&lines)))).collect();
         let mut failed = 0;
@@ -283,5 +295,72 @@ fn a_step_that_is_killed_at_any_line_of_its_write_path_has_one_effect_at_most() 
             failed += usize::from(one.await.is_err());
         }
         assert_eq!(failed, 0, "places with another end");
+    });
+}
+
+/// What becomes of a process that was frozen with a permit in its hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// The platform ends it at its deadline.
+    Killed,
+    /// It wakes up after its deadline and gets the next invocation.
+    Thawed,
+    /// The same, and HALT was pressed meanwhile.
+    ThawedAfterHalt,
+}
+
+/// Permit held, row open, request not sent: there it is frozen.
+async fn frozen(then: Then) {
+    let mut story = Story::new().await;
+    let gate = story.door.hold(|asked| asked.body.contains(r#"\"state\":\"open\""#));
+    let function = Function::start(&story.scene).await;
+    let deadline_ms = now_ms() + STEP_MS;
+    let answer = function.invoke(story.payload(), deadline_ms);
+    gate.reached().await;
+    function.freeze();
+    gate.open();
+    let held: Vec<HeldPermit> = story.scene.control().await.in_flight.into_values().collect();
+    assert_eq!(held.len(), 1, "{then:?}");
+    if then == Then::ThawedAfterHalt {
+        let report = story.scene.press_halt(&Scope::Global).await;
+        let ControlHalt::Latched(control) = report.control else { panic!("{report:?}") };
+        assert_eq!(control.writes(&Scope::Global, now_ms()).0.len(), 1, "listed by the halt's own answer");
+    }
+    until(deadline_ms).await;
+    assert!(story.is_named().await, "{then:?}: the page does not say that nothing is in flight");
+    if then == Then::Killed {
+        function.kill().await;
+        until(deadline_ms + DEADLINE_MARGIN_MS + 1).await;
+        assert!(story.is_named().await, "nor later");
+        assert_eq!(taken_up_again(&mut story).await, None, "a person looks");
+        assert_eq!(story.scene.sent(), []);
+        return;
+    }
+    until(deadline_ms + DEADLINE_MARGIN_MS + 1).await;
+    if then == Then::ThawedAfterHalt {
+        story.scene.catch_up();
+        story.scene.sweep_effects().await;
+    }
+    function.thaw();
+    let old = answer.await.expect("it lives");
+    assert_eq!(story.scene.sent(), [], "{then:?}: the permit of the old invocation is void: {old:?}");
+    let next = function.invoke(story.payload(), now_ms() + 60_000).await.expect("it lives");
+    let output: StepOutput = serde_json::from_value(next.expect("an answer")).expect("a step's answer");
+    if then == Then::ThawedAfterHalt {
+        assert_eq!((output.next, story.scene.sent().len()), (Next::Halted, 0));
+        assert!(story.is_named().await, "and a person is told which deal to look at");
+    } else {
+        assert_eq!((output.next, story.scene.sent().len()), (Next::Continue, 1), "a permit of its own");
+        assert!(!story.is_named().await);
+    }
+}
+
+#[test]
+fn a_process_that_was_frozen_with_a_permit_writes_nothing_after_its_deadline() {
+    run(async {
+        let ways = [Then::Killed, Then::Thawed, Then::ThawedAfterHalt];
+        for one in ways.map(|then| spawn(frozen(then))) {
+            one.await.expect("as the platform has it");
+        }
     });
 }
