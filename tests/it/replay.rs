@@ -459,3 +459,32 @@ fn a_run_that_breaks_off_after_any_write_of_the_tables_ends_the_same() {
 fn a_run_whose_client_repeats_any_write_of_the_tables_ends_the_same() {
     breaks_at_every_write(&Fate::LoseFirstAnswer);
 }
+
+/// Nothing but its own look at the clock lies between a process that wakes up late and the CRM.
+#[test]
+fn a_request_whose_time_is_over_before_it_leaves_is_not_sent() {
+    run(async {
+        let [note, ..] = writers();
+        let (mut scene, door) = Scene::behind_a_door().await;
+        scene.go_live(note.tool).await;
+        scene
+            .standins
+            .anthropic
+            .script(vec![says(&[(note.tool, note.arguments.clone())]), says_nothing_more()]);
+        let mut input = scene.begin("reply_4411").await;
+        scene.step_to(&mut input, 1).await;
+        let gate = door.hold(|asked| asked.body.contains(r#"\"state\":\"open\""#));
+        let step = scene.spawn_step(&input);
+        gate.reached().await;
+        // The platform has ended this invocation by now; whoever still runs is late.
+        scene.clock.advance_ms(60_000);
+        gate.open();
+        assert_eq!(step.await.expect("no panic").expect("an answer").next, Next::Wait);
+        assert_eq!(scene.sent(), [], "its permit is no longer believed by anybody");
+        assert!(scene.control().await.in_flight.is_empty(), "and it was given back");
+        door.open();
+        assert_eq!(scene.finish(&input).await, Next::Done);
+        assert_eq!((scene.sent().len(), scene.standins.hubspot.writes().len()), (1, 1), "sent later, once");
+        assert_eq!(scene.calls(&input.run_id).await.len(), 1);
+    });
+}

@@ -94,6 +94,14 @@ pub async fn apply(
         interlock.give_back(permit).await;
         return Err(error.into());
     }
+    // FAIL-CLOSED: the row took its time, or the process slept. A permit is believed dead once the platform
+    // has ended its invocation, so nothing may start that could outlive that.
+    if interlock.is_out_of_time(&ask) {
+        let applied = Applied::NoPermit(Reason::OutOfTime);
+        trail.closed(plan, &applied).await?;
+        interlock.give_back(permit).await;
+        return Ok(applied);
+    }
     let sent = act.apply(context, plan, &permit).await;
     let unknown = matches!(sent, Sent::Unknown { .. });
     let applied = Applied::Sent(sent);

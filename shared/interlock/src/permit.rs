@@ -125,8 +125,15 @@ impl Interlock {
             Check::Halted(HaltedScope::Customer) => return Some(Reason::HaltedCustomer),
             Check::Unreachable => return Some(Reason::SwitchUnreachable),
         }
+        self.is_out_of_time(ask).then_some(Reason::OutOfTime)
+    }
+
+    /// Could the request outlive its invocation, if it began now (P3)? Asked with the permit, and once more
+    /// before the request leaves: what lies between took time.
+    #[must_use]
+    pub fn is_out_of_time(&self, ask: &PermitAsk<'_>) -> bool {
         let left_ms = ask.invocation_deadline_ms.saturating_sub(self.clock.now_ms());
-        (left_ms <= ask.request_ms_max.saturating_add(1_000)).then_some(Reason::OutOfTime)
+        left_ms <= ask.request_ms_max.saturating_add(1_000)
     }
 
     /// Returns a permit whose request was never sent, or whose outcome is stored.
