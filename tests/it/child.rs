@@ -28,7 +28,7 @@ pub fn part<T: DeserializeOwned>() -> Option<T> {
 /// It gets less of the machine than its parent: other tests have deadlines to keep.
 pub fn start(test: &str, part: &impl Serialize) -> Child {
     Command::new("nice")
-        .args(["-n", "10"])
+        .args(["-n", "5"])
         .arg(std::env::current_exe().expect("this binary"))
         .args(["--exact", test, "--nocapture", "--test-threads", "1"])
         .env(PART, serde_json::to_string(part).expect("JSON"))
