@@ -187,7 +187,8 @@ impl Field {
         self.both.control().await.expect("the control item")
     }
 
-    /// One press against writers that write as fast as they can, to the sentence and past it; then the resume.
+    /// One press against writers that write as fast as they can, to the sentence and past it; then the
+    /// resume.
     async fn race(&self, scope: &Scope, writers: &[Arc<Writer>], how: How, mut dice: Dice) {
         let race = Arc::new(Race::default());
         for writer in writers {
