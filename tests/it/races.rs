@@ -362,6 +362,10 @@ impl Field {
             if round % 3 == 0 || round % 10 == 0 {
                 self.shorten_the_log().await;
             }
+            if round % 100 == 0 {
+                let totals = self.totals.lock().unwrap();
+                eprintln!("halt races: {} of {RACES}, {} violations", totals.races, totals.violations.len());
+            }
         }
     }
 }
