@@ -277,7 +277,7 @@ impl Field {
         let mut presser = child::start(THIS_TEST, &Part::Press { install: self.install.clone(), sink });
         let (mut stream, _) = self.pressers.accept().await.expect("a presser");
         send(&mut stream, "press").await;
-        tokio::time::sleep(Duration::from_micros(dice.below(12_000))).await;
+        tokio::time::sleep(Duration::from_micros(dice.below(60_000))).await;
         presser.kill().await.expect("killed");
         let flags = self.both.switch().read(&[]).await.expect("the flags");
         match (is_halted(&self.control().await, &Scope::Global), flags.halted_global) {
