@@ -1,5 +1,6 @@
 //! What nobody acknowledged is delivered again. Must never stop at a row that will never go in.
 use crate::{AuditError, Deps, deliver};
+use config::metrics::{self, Metric};
 use ledger::OutboxRow;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -50,6 +51,7 @@ pub(crate) async fn sweep(deps: &Deps) -> Result<Swept, AuditError> {
         stuck.extend(delivered.stuck);
         done.extend(delivered.acknowledged);
     }
+    metrics::count(Metric::OutboxStuck, count(stuck.len()));
     tracing::info!(
         appended = swept.appended,
         duplicate = swept.duplicate,
@@ -63,8 +65,10 @@ pub(crate) async fn sweep(deps: &Deps) -> Result<Swept, AuditError> {
 /// How old the oldest waiting row is: what the alarm looks at.
 fn report_lag(deps: &Deps, waiting: &[OutboxRow]) {
     let oldest = waiting.iter().find_map(|row| row.entry.as_ref().ok()).map(|entry| entry.occurred_at);
-    if let Some(oldest) = oldest {
-        let lag_ms = deps.ledger.clock().now_ms().saturating_sub(oldest.as_millisecond());
+    let now_ms = deps.ledger.clock().now_ms();
+    let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.as_millisecond()));
+    metrics::count(Metric::OutboxLagMs, u64::try_from(lag_ms).unwrap_or(0));
+    if oldest.is_some() {
         tracing::info!(lag_ms, "the oldest audit row that waits");
     }
 }

@@ -1,5 +1,6 @@
 //! The drill that a schedule asks for: its own customer is halted and resumed. Must never touch anybody else.
 use crate::{Deps, HaltError, rows};
+use config::metrics::{self, Metric};
 use interlock::{DRILL_CUSTOMER, DrillAsk, Drilled};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -20,8 +21,12 @@ pub(crate) async fn of_the_customer(deps: &Deps) -> Result<Value, HaltError> {
     };
     let drill = match deps.interlock.drill(&ask).await.map_err(failed("drill"))? {
         Drilled::Done(drill) => drill,
-        Drilled::NotRunning => return Ok(json!({"drilled": false, "why": "not_running"})),
+        Drilled::NotRunning => {
+            metrics::count(Metric::DrillRuns, 1);
+            return Ok(json!({"drilled": false, "why": "not_running"}));
+        }
     };
+    metrics::count(if drill.fault.is_none() { Metric::DrillRuns } else { Metric::DrillFaults }, 1);
     if let Some(fault) = drill.fault {
         tracing::error!(?fault, "the drill found a fault; its customer stays halted until a person looks");
     }

@@ -1,6 +1,6 @@
 //! Operations for those who may invoke the function: the minute's sweep and the operator's command.
 //! Must never be reachable through the function URL.
-use crate::{Deps, HaltError, drill, receipts, rows};
+use crate::{Deps, HaltError, drill, press, receipts, rows};
 use interlock::{ControlHalt, ModesAfter, Press, RearmAsk, Rearmed};
 use kill_switch::FlagHalt;
 use serde::Deserialize;
@@ -154,6 +154,7 @@ async fn halt(deps: &Deps, scope: &Scope, press: &Press) -> Value {
         ControlHalt::Latched(control) => Some(control.writes(scope, deps.now_ms())),
         ControlHalt::Failed(_) => None,
     };
+    press::count(latched.is_some(), report.flags);
     let flags = match report.flags {
         FlagHalt::Confirmed { .. } => "confirmed",
         FlagHalt::TooFewAcks { .. } => "too_few_acks",

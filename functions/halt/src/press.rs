@@ -4,6 +4,7 @@ use crate::{
     page::{self, Notice},
     route::{Visit, Visitor},
 };
+use config::metrics::{self, Metric};
 use interlock::{ControlHalt, HaltReport, Press, Recent};
 use kill_switch::FlagHalt;
 use std::time::Duration;
@@ -95,9 +96,17 @@ fn by_name(recent: &Recent, text: &str) -> Option<CustomerId> {
     same.next().is_none().then(|| first.customer_id.clone())
 }
 
+/// Counts a press that at least one switch has.
+pub(crate) fn count(latched: bool, flags: FlagHalt) {
+    if latched || flags != FlagHalt::Failed {
+        metrics::count(Metric::Halts, 1);
+    }
+}
+
 fn note(report: &HaltReport, scope: &Scope, press: &Press) {
     let since = |at: Option<i64>| at.map(|at| at.saturating_sub(report.pressed_ms));
     let latched = matches!(report.control, ControlHalt::Latched(_));
+    count(latched, report.flags);
     tracing::info!(
         %scope,
         actor = %press.actor,

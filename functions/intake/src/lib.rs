@@ -9,6 +9,7 @@ pub use admit::{Fate, Report};
 pub use error::IntakeError;
 pub use start::StartError;
 
+use config::metrics::{self, Metric};
 use crm::webhook::{self, Limits, Received, Verdict};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub async fn answer(deps: &Deps, request: &Request) -> Response {
     };
     if verdict != Verdict::Ok {
         tracing::warn!(verdict = ?verdict, "a webhook was refused");
+        metrics::count(Metric::WebhooksRefused, 1);
         return Response::json(401, &json!({"error": "signature refused"}));
     }
     let events = match webhook::parse(request.body(), Limits::default()) {

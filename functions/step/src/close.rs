@@ -2,6 +2,7 @@
 use crate::StepError;
 use crate::rows;
 use crate::step::{InHand, Next, StepOutput};
+use config::metrics::{self, Metric};
 use ledger::{Commit, Entry, RunStatus, Stored};
 use types::{EntryState, Reason, Scope};
 
@@ -26,6 +27,7 @@ pub(crate) async fn halted(
 
 /// A switch gave no usable answer: look again, for an hour at most.
 pub(crate) async fn park(hand: &mut InHand<'_>, reason: Reason) -> Result<StepOutput, StepError> {
+    metrics::count(Metric::SwitchesUnreadable, 1);
     let now_ms = hand.deps.clock.now_ms();
     let Some(since_ms) = hand.run.parked_since_ms else {
         hand.run.parked_since_ms = Some(now_ms);

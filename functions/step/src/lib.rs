@@ -21,6 +21,7 @@ pub use start::StartError;
 pub use step::{Next, StepInput, StepOutput};
 pub use sweep::EffectSweep;
 
+use config::metrics::{self, Metric};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -104,7 +105,11 @@ pub async fn handle(deps: &Deps, payload: Value, invocation: &Invocation) -> Res
             serde_json::to_value(sweep::sweep(deps, invocation).await?)
         }
         Payload::Sweep { .. } => return Err(StepError::Payload { why: "an unknown sweep".to_owned() }),
-        Payload::Step(input) => serde_json::to_value(step::step(deps, &input, invocation).await?),
+        Payload::Step(input) => {
+            let output = step::step(deps, &input, invocation).await?;
+            metrics::count(Metric::Steps, 1);
+            serde_json::to_value(output)
+        }
     };
     answer.map_err(|error| StepError::Payload { why: error.to_string() })
 }

@@ -4,6 +4,7 @@ use crate::StepError;
 use crate::rows;
 use crate::step::InHand;
 use async_trait::async_trait;
+use config::metrics::{self, Metric};
 use gate::{Applied, Plan, Sent, Trail, TrailError};
 use interlock::Permit;
 use ledger::{Commit, Decision, Entry, Intent, IntentOutcome, IntentState, LastTurn, RunStatus, Stored};
@@ -60,6 +61,9 @@ impl<'a, 'b> StepTrail<'a, 'b> {
         tell: String,
     ) {
         let is_error = matches!(state, EntryState::Refused | EntryState::Failed | EntryState::Halted);
+        if state == EntryState::Refused {
+            metrics::count(Metric::ToolCallsRefused, 1);
+        }
         self.entries.push(rows::call_entry(self.hand, &intent, plan, self.decision, state, reason));
         self.result(&intent, &tell, is_error);
         intent.state = IntentState::Closed;

@@ -2,6 +2,7 @@
 use crate::step::{InHand, StepOutput};
 use crate::{Deps, StepError, close, rows};
 use budget::Amount;
+use config::metrics::{self, Metric};
 use interlock::Press;
 use ledger::{Commit, Ping, Stored};
 use notify::{LastCall, Link, Posted, Spent, Trip, trip_ping};
@@ -40,6 +41,7 @@ pub(crate) async fn trip(
         because: cap.code().to_owned(),
     };
     hand.deps.interlock.trip(&scope, &press).await?;
+    metrics::count(Metric::Trips, 1);
     if let Some(bound) = hand.run.bound.clone() {
         let once = hand.deps.budget.trip_part(cap, &scope, bound.epoch, bound.generation)?;
         tell(hand, cap, &scope, left, once).await?;

@@ -5,6 +5,7 @@ mod child;
 mod parts;
 mod tasks;
 
+pub use parts::aws_tools;
 pub use tasks::{Outcome, bless, ci, package, test};
 
 /// The five functions: one folder, one Lambda, one bin of the same name. Packaging names them, because

@@ -1,6 +1,6 @@
 //! What the tests need besides Rust: found on the machine, or installed by its own package manager. Must
 //! never ask for a password, nor install a thing that is there.
-use crate::child::{on_path, quiet, target, works};
+use crate::child::{on_path, quiet, root, target, works};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,8 +47,10 @@ pub(crate) fn get() -> Vec<String> {
             missing.push(format!("{}: installed, and still not found", part.name));
         }
     }
-    if let Err(why) = cargo_lambda(installer, &mut fresh) {
-        missing.push(why);
+    for get in [cargo_lambda, aws_checks] {
+        if let Err(why) = get(installer, &mut fresh) {
+            missing.push(why);
+        }
     }
     missing
 }
@@ -73,15 +75,49 @@ fn cargo_lambda(installer: Installer, fresh: &mut bool) -> Result<(), String> {
     {
         return Ok(());
     }
-    let name = "cargo-lambda";
+    python("cargo-lambda", &venv(), &["cargo-lambda>=1.9,<2"], installer, fresh)
+}
+
+/// What the tests check the template with, in a folder of its own: these programs and cargo-lambda would not
+/// agree on their libraries. Made anew when the list of versions is another one.
+fn aws_checks(installer: Installer, fresh: &mut bool) -> Result<(), String> {
+    let list = root().join("infra/aws/checks/requirements.txt");
+    let wanted = std::fs::read_to_string(&list).map_err(|error| format!("`{}`: {error}", list.display()))?;
+    let folder = aws_tools();
+    let mark = folder.join("installed.txt");
+    let is_there = std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted);
+    if is_there && works(folder.join("bin/python"), &["-c", "import samtranslator"]) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let list = list.display().to_string();
+    python("checks of the AWS template", &folder, &["--requirement", &list], installer, fresh)?;
+    // Last: a folder that is only half there is made again.
+    std::fs::write(&mark, wanted).map_err(|error| format!("`{}`: {error}", mark.display()))
+}
+
+/// Where the programs are that check the template.
+#[must_use]
+pub fn aws_tools() -> PathBuf {
+    target().join("xtask").join("aws")
+}
+
+/// A private Python folder with these packages.
+fn python(
+    name: &str,
+    folder: &Path,
+    packages: &[&str],
+    installer: Installer,
+    fresh: &mut bool,
+) -> Result<(), String> {
     if on_path("python3").is_none() || !works("python3", &["-c", "import venv, ensurepip"]) {
         install("Python's venv", ("python3-venv", &["python"]), installer, fresh)
             .map_err(|why| format!("{name}: {why}"))?;
     }
-    quiet("making a private Python folder", Command::new("python3").args(["-m", "venv"]).arg(venv()))?;
-    let mut pip = Command::new(venv().join("bin/pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", "cargo-lambda>=1.9,<2"]);
-    quiet("installing cargo-lambda", &mut pip)
+    quiet("making a private Python folder", Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages);
+    quiet(&format!("installing {name}"), &mut pip)
 }
 
 fn venv() -> PathBuf {

@@ -5,6 +5,7 @@ mod clients;
 mod error;
 mod hot;
 pub mod logging;
+pub mod metrics;
 mod put;
 mod secret;
 mod secrets;

@@ -1,9 +1,12 @@
 //! JSON log lines on stdout. Must never let a control or bidi character through unescaped.
+use crate::metrics::{Lines, TARGET};
 use std::{
     fmt::Write as _,
     io::{self, Write},
 };
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::FilterFn, fmt::MakeWriter, layer::SubscriberExt as _,
+};
 
 /// Our crates: they log at the chosen level, everything else at `warn`, since a library's debug lines may
 /// hold secrets.
@@ -28,22 +31,30 @@ const OURS: &[&str] = &[
     "web",
 ];
 
-/// Starts logging for this process, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `info`). A second call
-/// does nothing.
+/// Starts logging for this process, at the level of `AWS_LAMBDA_LOG_LEVEL` (default `info`), and counting
+/// where the platform has named the function. A second call does nothing.
 pub fn init() {
     #[expect(
         clippy::disallowed_methods,
         reason = "logging starts before the settings are read, to report them"
     )]
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
-    let subscriber = tracing_subscriber::fmt()
+    let variable = |name| std::env::var(name).ok();
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_span_list(false)
-        .with_env_filter(filter(&level))
         .with_writer(Escaped)
-        .finish();
+        .with_filter(filter(&level));
+    let counted = variable("AWS_LAMBDA_FUNCTION_NAME").map(Lines::to_stdout);
+    let subscriber =
+        tracing_subscriber::registry().with(lines).with(counted.map(|lines| lines.with_filter(counts())));
     let _already_set = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// What is a count and no line of the log.
+pub(crate) fn counts() -> FilterFn {
+    FilterFn::new(|event| event.target() == TARGET)
 }
 
 fn filter(level: &str) -> EnvFilter {
