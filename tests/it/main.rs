@@ -2,25 +2,33 @@
 //! sleep and hope.
 
 mod budget_caps;
+mod calls;
 mod cargo_lambda;
 mod child;
+mod cloud;
+mod cost;
 mod demo;
 mod docs;
 mod door;
 mod faults;
 mod hot_config;
+mod hubspot;
 mod intake;
 mod kill_switch;
+mod metrics;
 mod pages;
 mod platform;
 mod races;
 mod receipt;
 mod replay;
+mod rights;
 mod runtime_api;
 mod scenarios;
 mod scene;
+mod secrets;
 mod servers;
 mod state_machine;
 mod support;
+mod template;
 mod tidy;
 mod tree;

@@ -10,6 +10,7 @@ use crate::report::{Line, Report, Status, Three};
 use audit_log::Query;
 use aws_sdk_dynamodb::types::TableStatus;
 use config::{Freshness, SecretName, Settings};
+pub use judge::SCOPES;
 use judge::{Check, TableFacts};
 use serde_json::json;
 use types::Clock;

@@ -32,6 +32,7 @@ mod tests;
 
 pub use arguments::{Arguments, Command};
 pub use console::{Ask, Console};
+pub use doctor::SCOPES;
 pub use error::CliError;
 pub use report::{Line, Report, Status, Three};
 pub use terminal::{Color, Terminal};

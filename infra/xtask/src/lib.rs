@@ -1,10 +1,12 @@
-//! The contributor's commands: test, ci, package, bless. Must never hold a rule of the product, nor install
+//! The contributor's commands: test, ci, package, bless, hubspot. Must never hold a rule of the product, nor install
 //! anything that asks for a password.
 
 mod child;
+mod hubspot;
 mod parts;
 mod tasks;
 
+pub use hubspot::hubspot;
 pub use parts::aws_tools;
 pub use tasks::{Outcome, bless, ci, package, test};
 

@@ -7,6 +7,8 @@ cargo xtask test [ARGS]   get what the tests need, run all of them, name those t
                           ARGS go to `cargo test`, for example `-p tests tidy`
 cargo xtask ci            fmt, clippy, doc, deny, test
 cargo xtask package       the five functions as zips for arm64
+cargo xtask hubspot --url WEBHOOK_URL --email SUPPORT_EMAIL
+                          HubSpot's project files for this install, in target/hubspot
 cargo xtask bless         write the snapshots anew; read the difference before you commit it";
 
 fn main() -> ExitCode {
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         ("ci", true) => xtask::ci(),
         ("package", true) => xtask::package(),
         ("bless", true) => xtask::bless(),
+        ("hubspot", _) => xtask::hubspot(rest),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

@@ -8,8 +8,8 @@ use interlock::{Control, InterlockError};
 use std::collections::BTreeSet;
 use types::{Caps, Prices, StageRule, Stages, Timestamp, UsdNanos};
 
-/// What the tools need, and nothing else. HubSpot adds `oauth` by itself.
-const SCOPES: [&str; 7] = [
+/// What the tools need of HubSpot, and nothing else. HubSpot adds `oauth` by itself.
+pub const SCOPES: [&str; 7] = [
     "crm.objects.deals.read",
     "crm.objects.deals.write",
     "crm.objects.contacts.read",
