@@ -42,10 +42,12 @@ fn written(rights: &BTreeMap<String, BTreeMap<Right, BTreeSet<String>>>) -> Stri
     let mut lines = Vec::new();
     for (function, rights) in rights {
         for (right, places) in rights {
-            let row = json!({
-                "function": function, "action": right.action, "resource": right.resource, "asked_in": places,
-            });
-            lines.push(format!("  {row}"));
+            let text = |text: &str| Value::from(text).to_string();
+            let (of, action, on) = (text(function), text(&right.action), text(&right.resource));
+            lines.push(format!(
+                r#"  {{"function": {of}, "action": {action}, "resource": {on}, "asked_in": {}}}"#,
+                json!(places)
+            ));
         }
     }
     format!("[\n{}\n]\n", lines.join(",\n"))

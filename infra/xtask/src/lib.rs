@@ -1,5 +1,5 @@
-//! The contributor's commands: test, ci, package, bless, hubspot. Must never hold a rule of the product, nor install
-//! anything that asks for a password.
+//! The contributor's commands: test, ci, package, bless, hubspot. Must never hold a rule of the product, nor
+//! install anything that asks for a password.
 
 mod child;
 mod hubspot;
