@@ -1,6 +1,5 @@
 //! The template: what the linters say of it, and the faults that no linter sees, each with a template that
 //! has it. Must never reach AWS: everything here reads files.
-
 use crate::metrics::not_counted;
 use crate::scene::{self, Scene};
 use crate::servers::{HALT_RULES, STEP_RULES};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that are not the project's own text.
+/// What is not the project's own text. (In a second work tree `.git` is a file.)
 const LEFT_OUT: [&str; 4] = ["target", ".git", ".holdfast", "output"];
 
 /// The folder of the root `Cargo.toml`.
@@ -39,7 +39,7 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
             if !LEFT_OUT.contains(&name.as_str()) {
                 walk(&entry.path(), &format!("{path}/"), files);
             }
-        } else if kind.is_file() {
+        } else if kind.is_file() && !LEFT_OUT.contains(&name.as_str()) {
             // What is not text (an image of a test) has no lines to look at.
             if let Ok(text) = fs::read_to_string(entry.path()) {
                 files.insert(path, text);
