@@ -1,6 +1,7 @@
 //! The product's promises, each with a test that fails when it is broken. Must never assert nothing, nor
 //! sleep and hope.
 
+mod audit_log;
 mod budget_caps;
 mod calls;
 mod cargo_lambda;

@@ -527,6 +527,7 @@ fn variables(
         ("PUBLIC_CONSOLE_URL", "http://127.0.0.1:8788".to_owned()),
         ("LINK_SIGNING_KEY", secrets.link_signing_key.clone()),
         ("LINK_PUBLIC_KEY", signer.verifier().to_hex()),
+        ("CHECKPOINT_KEY", secrets.checkpoint_key.clone()),
         ("COMPANY_NAME", "CRM agent".to_owned()),
     ]
     .into_iter()

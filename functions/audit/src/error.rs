@@ -3,10 +3,10 @@
 /// Why an invocation gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// Neither a stream batch nor a sweep nor a migration.
+    /// None of the events that this function knows.
     #[error(
-        "the payload has no `Records`, and is neither `{{\"sweep\":\"outbox\"}}` nor \
-        `{{\"migrate\":\"audit\"}}`"
+        "the payload has no `Records`, and is none of `{{\"sweep\":\"outbox\"}}`, \
+        `{{\"checkpoint\":\"audit\"}}`, `{{\"retention\":\"audit\"}}` and `{{\"migrate\":\"audit\"}}`"
     )]
     Payload,
     /// The log.
@@ -15,6 +15,16 @@ pub enum AuditError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] ledger::LedgerError),
+    /// The last checkpoint in the ledger is not one of ours: somebody edited it, or the key was changed and the
+    /// old public key is not in `CHECKPOINT_PUBLIC_KEY`.
+    #[error("the last checkpoint, of row `{size}`, cannot be believed; no other one is signed after it")]
+    LastCheckpoint {
+        /// Entries it says it covers.
+        size: i64,
+        /// Why it is not believed.
+        #[source]
+        fault: audit_log::NoteFault,
+    },
 }
 
 impl AuditError {
@@ -38,6 +48,7 @@ impl From<AuditError> for lambda_runtime::Diagnostic {
             AuditError::Payload => "Payload",
             AuditError::Log(_) => "AuditLog",
             AuditError::Outbox(_) => "Outbox",
+            AuditError::LastCheckpoint { .. } => "LastCheckpoint",
         };
         Self { error_type: error_type.to_owned(), error_message: error.chain() }
     }
@@ -52,4 +63,7 @@ pub enum StartError {
     /// The database's address is wrong.
     #[error(transparent)]
     Address(#[from] audit_log::Error),
+    /// A checkpoint key cannot be used.
+    #[error("a checkpoint key cannot be used")]
+    CheckpointKey(#[from] audit_log::NoteFault),
 }

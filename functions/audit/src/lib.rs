@@ -3,22 +3,27 @@
 //! The stream is the doorbell: it makes rows appear soon. The sweep is the guarantee: a row stays in the
 //! outbox until it was appended and acknowledged, however long Postgres is away.
 
+mod checkpoint;
 mod error;
 mod stream;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::Checkpointed;
 pub use error::{AuditError, StartError};
 pub use stream::{BatchItemFailure, StreamAnswer};
 pub use sweep::Swept;
 
-use audit_log::{AppendResult, AuditLog};
+use audit_log::{AppendResult, AuditLog, CheckpointKey, CheckpointSigner, Retained};
 use config::{Clients, SecretName, Secrets, Settings};
 use ledger::{Entry, Ledger, OutboxRow, PartRef};
 use serde::Serialize;
 use serde_json::Value;
-use types::Clock;
+use types::{Actor, Clock, Timestamp};
+
+/// One day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What the function works with.
 #[derive(Debug)]
@@ -27,6 +32,14 @@ pub struct Deps {
     pub ledger: Ledger,
     /// The log.
     pub log: AuditLog,
+    /// The log's name in its checkpoints.
+    pub origin: String,
+    /// Signs checkpoints; none where no key is set.
+    pub signer: Option<CheckpointSigner>,
+    /// What the last checkpoint may have been signed with: this key, and those before it.
+    pub checkpoint_keys: Vec<CheckpointKey>,
+    /// How long the personal half of an entry is kept, in days.
+    pub retention_days: u32,
 }
 
 impl Deps {
@@ -51,9 +64,19 @@ impl Deps {
     ) -> Result<Self, StartError> {
         let secrets = Secrets::new(settings, clients.ssm(), clock.clone());
         let database_url = secrets.get(SecretName::DatabaseUrl).await?;
+        let origin = settings.audit_origin();
+        let key = secrets.find(SecretName::CheckpointKey).await?;
+        let signer = key.map(|key| CheckpointSigner::from_secret_hex(key.expose(), &origin)).transpose()?;
+        let old = settings.checkpoint_public_keys.iter().map(|key| CheckpointKey::from_bytes(key, &origin));
+        let mut checkpoint_keys = old.collect::<Result<Vec<_>, _>>()?;
+        checkpoint_keys.extend(signer.as_ref().map(CheckpointSigner::public));
         Ok(Self {
             ledger: Ledger::new(clients.dynamodb(), &settings.table_prefix, clock),
             log: AuditLog::lazy(database_url.expose())?,
+            origin,
+            signer,
+            checkpoint_keys,
+            retention_days: settings.audit_retention_days,
         })
     }
 }
@@ -66,6 +89,10 @@ pub enum Response {
     Stream(StreamAnswer),
     /// To the schedule.
     Swept(Swept),
+    /// To the quarter-hourly schedule.
+    Checkpointed(Checkpointed),
+    /// To the daily schedule.
+    Retained(Retained),
     /// To the deploy.
     Migrated {
         /// Always true: a migration that failed is an error.
@@ -73,8 +100,8 @@ pub enum Response {
     },
 }
 
-/// One invocation: a batch of the outbox's stream, `{"sweep":"outbox"}`, or `{"migrate":"audit"}` after a
-/// deploy.
+/// One invocation: a batch of the outbox's stream, `{"sweep":"outbox"}` each minute, `{"checkpoint":"audit"}`
+/// each quarter of an hour, `{"retention":"audit"}` each day, or `{"migrate":"audit"}` after a deploy.
 ///
 /// # Errors
 /// [`AuditError`]: a payload of another kind, or a store that gave no answer. Nothing is lost: the rows wait.
@@ -82,6 +109,12 @@ pub async fn handle(deps: &Deps, event: Value) -> Result<Response, AuditError> {
     let named = |key: &str| event.get(key).and_then(Value::as_str);
     if named("sweep") == Some("outbox") {
         return sweep::sweep(deps).await.map(Response::Swept);
+    }
+    if named("checkpoint") == Some("audit") {
+        return checkpoint::publish(deps).await.map(Response::Checkpointed);
+    }
+    if named("retention") == Some("audit") {
+        return retain(deps).await.map(Response::Retained);
     }
     if named("migrate") == Some("audit") {
         deps.log.migrate().await?;
@@ -91,6 +124,22 @@ pub async fn handle(deps: &Deps, event: Value) -> Result<Response, AuditError> {
         Some(records) => Ok(Response::Stream(stream::stream(deps, records).await)),
         None => Err(AuditError::Payload),
     }
+}
+
+/// Takes the personal half out of entries that are older than the settings say; the database itself refuses to
+/// go below its floor.
+async fn retain(deps: &Deps) -> Result<Retained, AuditError> {
+    let now_ms = deps.ledger.clock().now_ms();
+    let kept_ms = i64::from(deps.retention_days).saturating_mul(DAY_MS);
+    let before = Timestamp::from_millisecond(now_ms.saturating_sub(kept_ms)).unwrap_or(Timestamp::MIN);
+    let by = Actor::System("audit".to_owned());
+    let retained = deps.log.retain(before, &by, deps.ledger.clock().now()).await?;
+    tracing::info!(
+        entries = retained.entries,
+        parts = retained.parts,
+        "took old personal halves out of the log"
+    );
+    Ok(retained)
 }
 
 /// What became of some outbox rows.

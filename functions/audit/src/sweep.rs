@@ -21,11 +21,13 @@ pub struct Swept {
     pub poison: u64,
     /// Rows still in the outbox (counted up to one round beyond those that cannot be read).
     pub left: u64,
+    /// How long the oldest row had waited when the sweep began (ms).
+    pub lag_ms: i64,
 }
 
 /// Drains the outbox.
 pub(crate) async fn sweep(deps: &Deps) -> Result<Swept, AuditError> {
-    let mut swept = Swept::default();
+    let mut swept = Swept { lag_ms: report_lag(deps).await?, ..Swept::default() };
     let mut stuck: BTreeSet<String> = BTreeSet::new();
     // The index may still show what was acknowledged a moment ago.
     let mut done: BTreeSet<String> = BTreeSet::new();
@@ -37,9 +39,6 @@ pub(crate) async fn sweep(deps: &Deps) -> Result<Swept, AuditError> {
             .into_iter()
             .filter(|row| !stuck.contains(&row.entry_id) && !done.contains(&row.entry_id))
             .collect();
-        if round == 0 {
-            report_lag(deps, &fresh);
-        }
         if fresh.is_empty() || round == ROUNDS {
             swept.left = count(fresh.len()).saturating_add(count(stuck.len()));
             break;
@@ -62,15 +61,14 @@ pub(crate) async fn sweep(deps: &Deps) -> Result<Swept, AuditError> {
     Ok(swept)
 }
 
-/// How old the oldest waiting row is: what the alarm looks at.
-fn report_lag(deps: &Deps, waiting: &[OutboxRow]) {
-    let oldest = waiting.iter().find_map(|row| row.entry.as_ref().ok()).map(|entry| entry.occurred_at);
-    let now_ms = deps.ledger.clock().now_ms();
-    let lag_ms = oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest.as_millisecond()));
+/// How long the oldest row has waited (ms), counted before Postgres is asked: the alarm looks at it, and
+/// Postgres may be what is away.
+async fn report_lag(deps: &Deps) -> Result<i64, AuditError> {
+    let oldest = deps.ledger.oldest_unacknowledged_ms().await?;
+    let lag_ms = oldest.map_or(0, |at_ms| deps.ledger.clock().now_ms().saturating_sub(at_ms).max(0));
     metrics::count(Metric::OutboxLagMs, u64::try_from(lag_ms).unwrap_or(0));
-    if oldest.is_some() {
-        tracing::info!(lag_ms, "the oldest audit row that waits");
-    }
+    tracing::info!(lag_ms, "how long the oldest audit row has waited");
+    Ok(lag_ms)
 }
 
 fn count(length: usize) -> u64 {

@@ -1,20 +1,23 @@
 //! From the outbox to Postgres, with both stores real. Must never pass because nothing was delivered.
 use crate::{Deps, Response, Swept, handle};
-use audit_log::{AuditLog, Prompt, Query};
+use audit_log::{AuditLog, CheckpointSigner, Prompt, Query};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry, INLINE, Ledger, PartRef, PromptRef, sha256_hex};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use stores::{DataDir, LocalDynamo, LocalPostgres};
 use types::{Actor, Clock, EntryState, Reason, RunId, Target, Timestamp};
 
+mod outage;
+
 static FOLDERS: AtomicU32 = AtomicU32::new(0);
+const ORIGIN: &str = "holdfast/t";
 const NOW_MS: i64 = 1_773_050_400_000;
 
 struct World {
     deps: Deps,
     dynamo: LocalDynamo,
     client: aws_sdk_dynamodb::Client,
-    postgres: LocalPostgres,
+    postgres: Option<LocalPostgres>,
     data: Option<DataDir>,
 }
 
@@ -27,13 +30,10 @@ impl World {
         let client = stores::dynamo::client(dynamo.endpoint());
         stores::dynamo::create_tables(&client, "t-").await.unwrap();
         let postgres = stores::postgres::start(&data, None).await.unwrap();
-        let deps = Deps {
-            ledger: Ledger::new(client.clone(), "t-", Clock::manual(NOW_MS)),
-            log: AuditLog::lazy(postgres.url()).unwrap(),
-        };
+        let deps = deps(Ledger::new(client.clone(), "t-", Clock::manual(NOW_MS)), postgres.url());
         let migrated = handle(&deps, json!({"migrate": "audit"})).await.unwrap();
         assert_eq!(migrated, Response::Migrated { migrated: true });
-        Self { deps, dynamo, client, postgres, data: Some(data) }
+        Self { deps, dynamo, client, postgres: Some(postgres), data: Some(data) }
     }
 
     async fn sweep(&self) -> Swept {
@@ -58,10 +58,24 @@ impl World {
     async fn end(mut self) {
         drop(self.deps);
         self.dynamo.shutdown().await;
-        self.postgres.shutdown().await.unwrap();
+        if let Some(postgres) = self.postgres.take() {
+            postgres.shutdown().await.unwrap();
+        }
         let path = self.data.as_ref().unwrap().path().to_owned();
         drop(self.data.take());
         std::fs::remove_dir_all(path).unwrap();
+    }
+}
+
+fn deps(ledger: Ledger, database_url: &str) -> Deps {
+    let signer = CheckpointSigner::from_secret_hex(&"07".repeat(32), ORIGIN).unwrap();
+    Deps {
+        ledger,
+        log: AuditLog::lazy(database_url).unwrap(),
+        origin: ORIGIN.to_owned(),
+        checkpoint_keys: vec![signer.public()],
+        signer: Some(signer),
+        retention_days: 400,
     }
 }
 
@@ -128,17 +142,14 @@ async fn nothing_is_lost_while_postgres_is_away() {
     let world = World::new().await;
     let entries: Vec<Entry> = (1..=450).map(entry).collect();
     world.deps.ledger.append_outbox(&entries).await.unwrap();
-    let away = Deps {
-        ledger: world.deps.ledger.clone(),
-        log: AuditLog::lazy("host=/nowhere user=nobody dbname=none").unwrap(),
-    };
+    let away = deps(world.deps.ledger.clone(), "host=/nowhere user=nobody dbname=none");
     assert_eq!(world.stream(&away, &entries[..2]).await, ["1000", "1001"]);
     let error = handle(&away, json!({"sweep": "outbox"})).await.unwrap_err();
     assert!(error.chain().starts_with("cannot connect to the audit database: "), "{}", error.chain());
     assert_eq!(world.waiting().await, 450);
 
     assert!(world.stream(&world.deps, &entries[..2]).await.is_empty());
-    assert_eq!(world.sweep().await, Swept { appended: 448, duplicate: 0, poison: 0, left: 0 });
+    assert_eq!(world.sweep().await, Swept { appended: 448, duplicate: 0, poison: 0, left: 0, lag_ms: 0 });
     assert_eq!(world.sweep().await, Swept::default());
     let verified = world.deps.log.verify().await.unwrap();
     assert_eq!((verified.entries, verified.first_bad), (450, None));
@@ -169,9 +180,9 @@ async fn rows_that_cannot_go_in_hold_up_nobody() {
         .unwrap();
     assert!(world.stream(&world.deps, &entries[..3]).await.is_empty(), "the shard goes on");
     let swept = world.sweep().await;
-    assert_eq!(swept, Swept { appended: 228, duplicate: 0, poison: 231, left: 231 });
+    assert_eq!(swept, Swept { appended: 228, duplicate: 0, poison: 231, left: 231, lag_ms: 0 });
     assert_eq!(world.deps.log.parked().await.unwrap().len(), 1);
-    assert_eq!(world.sweep().await, Swept { appended: 0, duplicate: 0, poison: 231, left: 231 });
+    assert_eq!(world.sweep().await, Swept { appended: 0, duplicate: 0, poison: 231, left: 231, lag_ms: 0 });
     world.end().await;
 }
 
@@ -185,7 +196,7 @@ async fn a_prompt_is_brought_from_where_it_waits() {
     let mut with_prompt = entry(1);
     with_prompt.prompt = Some(PromptRef { hash: sha256_hex(whole.as_bytes()), parts: vec![shared, inline] });
     world.deps.ledger.append_outbox(&[with_prompt]).await.unwrap();
-    assert_eq!(world.sweep().await, Swept { appended: 1, duplicate: 0, poison: 0, left: 0 });
+    assert_eq!(world.sweep().await, Swept { appended: 1, duplicate: 0, poison: 0, left: 0, lag_ms: 0 });
     let prompt = world.deps.log.prompt_bytes(&sha256_hex(whole.as_bytes())).await.unwrap();
     assert_eq!(prompt, Prompt::Exact(whole.into_bytes()));
     world.end().await;

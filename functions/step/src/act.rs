@@ -25,13 +25,16 @@ enum Call {
 /// Works off a decision and advances the run.
 pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> Result<StepOutput, StepError> {
     // The model took its time: look at both switches again before anything acts on its answer.
-    let go = match look_again(hand, go).await {
+    let (standing, log_keeps_up) =
+        tokio::join!(look_again(hand, go), hand.deps.log_lag.keeps_up(&hand.deps.ledger));
+    let go = match standing {
         Standing::Go(go) => go,
         Standing::Halted { scope, reason } => return stop(hand, decision, Some(&scope), reason).await,
         Standing::OldEpoch => return stop(hand, decision, None, Reason::OldEpoch).await,
         Standing::Parked(reason) => return close::park(hand, reason).await,
     };
     let mut trail = StepTrail::new(hand, decision);
+    trail.log_keeps_up = log_keeps_up;
     for (index, call) in decision.calls.iter().enumerate() {
         trail.last = index.saturating_add(1) == decision.calls.len() && decision.calls_dropped == 0;
         match one_call(&mut trail, &go, index, call).await? {
@@ -226,6 +229,7 @@ async fn follow(
         go,
         modes_at_start: &bound.modes,
         config_usable: trail.hand.config.freshness != Freshness::Unusable,
+        log_keeps_up: trail.log_keeps_up,
     };
     match decide(plan, tool, standing) {
         Verdict::Execute(plan) => {

@@ -6,6 +6,7 @@
 mod act;
 mod close;
 mod error;
+mod lag;
 mod open;
 mod rows;
 mod start;
@@ -16,6 +17,7 @@ mod trail;
 mod trip;
 
 pub use error::StepError;
+pub use lag::LogLag;
 pub use rows::HOLDFAST_ACTOR;
 pub use start::StartError;
 pub use step::{Next, StepInput, StepOutput};
@@ -58,6 +60,8 @@ pub struct Deps {
     pub slack: Option<notify::Slack>,
     /// Starts runs whose start was lost.
     pub starter: starter::Starter,
+    /// Does the audit log keep up?
+    pub log_lag: LogLag,
     /// The injected clock.
     pub clock: Clock,
     /// The longest that one request to the CRM may take (ms).

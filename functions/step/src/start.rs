@@ -117,6 +117,7 @@ impl Deps {
             pipelines: hubspot.pipeline_reader(),
             slack,
             starter,
+            log_lag: crate::LogLag::new(settings.audit_lag_minutes_max),
             clock,
             crm_ms_max: i64::try_from(CRM_TIMEOUT.as_millis()).unwrap_or(10_000),
             links: Links {

@@ -34,6 +34,8 @@ pub(crate) struct StepTrail<'a, 'b> {
     pub(crate) advanced: bool,
     /// When to try the call in hand again, if it must be (ms).
     pub(crate) again_ms: Option<u64>,
+    /// Did the audit log keep up when the step looked?
+    pub(crate) log_keeps_up: bool,
 }
 
 impl<'a, 'b> StepTrail<'a, 'b> {
@@ -48,6 +50,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             last: false,
             advanced: false,
             again_ms: None,
+            log_keeps_up: false,
         }
     }
 

@@ -4,8 +4,8 @@ use crate::{Deps, StepError, close, rows};
 use budget::Amount;
 use config::metrics::{self, Metric};
 use interlock::Press;
-use ledger::{Commit, Ping, Stored};
-use notify::{LastCall, Link, Posted, Spent, Trip, trip_ping};
+use ledger::{Commit, Notice, Ping, Stored};
+use notify::{LastCall, Link, Message, Posted, Spent, Trip, trip_ping};
 use serde::{Deserialize, Serialize};
 use types::{Actor, Cap, DealId, EntryState, Reason, RunId, Scope, Target, UsdNanos};
 
@@ -19,6 +19,14 @@ struct TripPing {
     limit: i64,
     run_id: RunId,
     last_call: Option<(String, DealId, String, String)>,
+}
+
+/// What may lie in the queue.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Queued {
+    Trip(TripPing),
+    Notice(Notice),
 }
 
 /// Halts what the cap covers and closes the run.
@@ -115,9 +123,25 @@ pub(crate) async fn send(deps: &Deps, ping: &Ping) -> Result<(), StepError> {
     let Some(slack) = &deps.slack else {
         return Ok(deps.ledger.drop_ping(&ping.id).await?);
     };
-    let Ok(trip) = serde_json::from_value::<TripPing>(ping.body.clone()) else {
-        return Ok(deps.ledger.drop_ping(&ping.id).await?);
+    let message = match serde_json::from_value(ping.body.clone()) {
+        Ok(Queued::Trip(trip)) => trip_message(deps, &trip),
+        Ok(Queued::Notice(notice)) => notice_message(deps, &notice),
+        Err(_) => return Ok(deps.ledger.drop_ping(&ping.id).await?),
     };
+    match slack.post(&message).await {
+        Posted::Ok => Ok(deps.ledger.drop_ping(&ping.id).await?),
+        Posted::Refused { code, .. } => {
+            tracing::error!(%code, "slack will never take this ping; the halt stands all the same");
+            Ok(deps.ledger.drop_ping(&ping.id).await?)
+        }
+        Posted::RateLimited { .. } | Posted::Unavailable { .. } => {
+            tracing::warn!("slack did not take a ping; it stays queued");
+            Ok(())
+        }
+    }
+}
+
+fn trip_message(deps: &Deps, trip: &TripPing) -> Message {
     let spent = match trip.cap {
         Cap::UsdPerDay => Spent::Usd { used: UsdNanos(trip.used), cap: UsdNanos(trip.limit) },
         Cap::TokensPerRun | Cap::ToolCallsPerRun => Spent::Count {
@@ -131,19 +155,23 @@ pub(crate) async fn send(deps: &Deps, ping: &Ping) -> Result<(), StepError> {
         customer_name: Some(customer),
         at,
     });
-    let message = trip_ping(
+    trip_ping(
         &Trip { scope: &trip.scope, cap: trip.cap, spent, last_call, run_id: &trip.run_id },
         &links(deps, &trip.run_id),
-    );
-    match slack.post(&message).await {
-        Posted::Ok => Ok(deps.ledger.drop_ping(&ping.id).await?),
-        Posted::Refused { code, .. } => {
-            tracing::error!(%code, "slack will never take this ping; the halt stands all the same");
-            Ok(deps.ledger.drop_ping(&ping.id).await?)
-        }
-        Posted::RateLimited { .. } | Posted::Unavailable { .. } => {
-            tracing::warn!("slack did not take a ping; it stays queued");
-            Ok(())
+    )
+}
+
+fn notice_message(deps: &Deps, notice: &Notice) -> Message {
+    let console = deps.links.console_url.as_ref().map(|url| format!("{url}/audit"));
+    let links: Vec<Link> = console.and_then(|url| Link::new("Open the log", &url)).into_iter().collect();
+    match notice {
+        Notice::Checkpoint { note } => notify::checkpoint(note, &links),
+        Notice::LogDamaged { seq, what } => {
+            let text = format!(
+                "The audit log is damaged at row {seq}: {what}. No checkpoint is signed any more. Keep the \
+                 database as it is and run: holdfast verify"
+            );
+            notify::info(&text, &links)
         }
     }
 }

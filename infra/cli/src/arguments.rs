@@ -192,9 +192,15 @@ pub struct WhyDeal {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A place in the log that was kept elsewhere: number and hash. A cut-off end is found by this alone.
+    /// A place in the log that was kept elsewhere: number and hash.
     #[arg(long, value_name = "SEQ:HASH", value_parser = point)]
     pub against: Vec<audit_log::Point>,
+    /// A checkpoint that you kept (a file with the signed note). The published ones are read by themselves.
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Vec<std::path::PathBuf>,
+    /// The public key that signed them: `name+hash+base64`, or 64 hex digits. Without it the settings say.
+    #[arg(long, value_name = "KEY")]
+    pub key: Vec<String>,
 }
 
 /// `verify-halt`.
@@ -293,6 +299,7 @@ mod tests {
             &["checked", "--intent", "i-1", "--because", "short"],
             &["why", "deal", "4411", "--from", "yesterday"],
             &["verify", "--against", "7:abc"],
+            &["verify", "--checkpoint"],
             &["init", "--name", "Ann", "--pin", "271828"],
             &["verify-halt", "--receipt", "5f2a", "--last"],
             &["dance"],
@@ -304,6 +311,7 @@ mod tests {
             &["halt", "--json", "--customer", "deal-4411", "--because", "x"],
             &["resume", "--because", "the cause is fixed", "--as-before", "--yes"],
             &["why", "deal", "4411", "--to", "Closed Lost", "--from", "2026-03-01"],
+            &["verify", "--checkpoint", "a.txt", "--checkpoint", "b.txt", "--key", "n+0+k"],
             &["drill"],
             &["drill", "--global", "--yes"],
             &["verify-halt"],

@@ -68,7 +68,7 @@ pub enum Error {
     /// The connection is there, but the role cannot be taken.
     #[error("cannot take the audit role `{role}`; migrate first, or grant it to this login")]
     TakeRole {
-        /// `writer`, `reader`, `eraser` or `judge`.
+        /// `writer`, `reader`, `eraser`, `retainer` or `judge`.
         role: &'static str,
         /// What Postgres said.
         #[source]
@@ -126,12 +126,18 @@ pub enum Error {
     /// An erasure may or may not have happened; look for its entry.
     #[error("the erasure got no answer")]
     Erase(#[source] Fault),
+    /// Old entries may or may not have lost their personal half; look for the entry, or ask again.
+    #[error("the retention got no answer, or was refused")]
+    Retain(#[source] Fault),
     /// The log grew under each try of an erasure.
     #[error("the audit log kept growing about this person; stop her runs and try again")]
     EraseContended,
     /// An entry cannot be written as JSON.
     #[error("an entry cannot be written as canonical bytes")]
     Canonical(#[source] serde_json::Error),
+    /// What a verification shall go on from is not what an earlier one returned.
+    #[error("the place to go on from cannot be read; verify from the first row")]
+    Seal,
     /// No randomness for a salt.
     #[error("the system gave no randomness")]
     Random,

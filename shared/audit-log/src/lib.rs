@@ -2,9 +2,12 @@
 
 mod append;
 mod canonical;
+mod checkpoint;
 mod error;
 mod judge;
+mod merkle;
 mod migrate;
+mod retain;
 mod row;
 mod search;
 mod session;
@@ -19,11 +22,14 @@ mod tests;
 
 pub use append::{AppendResult, Poison};
 pub use canonical::canonical_bytes;
+pub use checkpoint::{Checkpoint, CheckpointKey, CheckpointSigner, NoteFault, open_checkpoint};
 pub use error::{Error, Fault};
 pub use judge::{Judged, Judgement};
+pub use merkle::StoredEdge;
+pub use retain::Retained;
 pub use row::Row;
 pub use search::{JudgedFilter, Page, Query};
 pub use session::AuditLog;
 pub use subject::{Erased, Erasure, Export};
-pub use verify::{Damage, Point, Verified};
+pub use verify::{Damage, Kept, Point, Seal, Verified};
 pub use why::{Answer, Count, Lag, Prompt};

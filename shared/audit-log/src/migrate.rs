@@ -4,8 +4,11 @@ use crate::session::{AuditLog, Role};
 use sha2::{Digest, Sha256};
 
 /// Every step, oldest first. Never edit one that was released: add the next.
-const STEPS: &[(i32, &str)] =
-    &[(1, include_str!("../migrations/0001_chain.sql")), (2, include_str!("../migrations/0002_reading.sql"))];
+const STEPS: &[(i32, &str)] = &[
+    (1, include_str!("../migrations/0001_chain.sql")),
+    (2, include_str!("../migrations/0002_reading.sql")),
+    (3, include_str!("../migrations/0003_retention.sql")),
+];
 
 /// Any constant: whoever migrates this database takes the same lock.
 const LOCK: i64 = 0x686f_6c64_6661_7374;

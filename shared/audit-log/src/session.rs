@@ -18,6 +18,8 @@ pub(crate) enum Role {
     Reader,
     /// May erase a subject.
     Eraser,
+    /// May take out what is too old.
+    Retainer,
     /// May say what she expected.
     Judge,
 }
@@ -29,6 +31,7 @@ impl Role {
             Self::Writer => "writer",
             Self::Reader => "reader",
             Self::Eraser => "eraser",
+            Self::Retainer => "retainer",
             Self::Judge => "judge",
         }
     }

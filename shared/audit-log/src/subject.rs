@@ -10,6 +10,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use types::{Actor, EntryState, Target, Timestamp};
 
+/// The verb of an erasure's entry.
+pub(crate) const ERASE_SUBJECT: &str = "erase_subject";
+/// The verb of the entry under which old personal halves were taken out.
+pub(crate) const RETENTION: &str = "retention";
+
 /// How often an erasure starts again because the log grew about the same person.
 const TRIES: u32 = 5;
 
@@ -109,8 +114,8 @@ impl AuditLog {
                 "erasures",
                 "SELECT x.seq, x.request, x.entries, x.parts, (extract(epoch FROM e.occurred_at) * \
                 1000000)::int8, \
-                 e.actor FROM audit.erasure x JOIN audit.entry e ON e.seq = x.seq ORDER BY x.seq DESC \
-                 LIMIT 1000",
+                 e.actor FROM audit.erasure x JOIN audit.entry e ON e.seq = x.seq \
+                 WHERE e.verb = 'erase_subject' ORDER BY x.seq DESC LIMIT 1000",
                 &[],
             )
             .await?;
@@ -141,7 +146,8 @@ async fn erase_on(
         let scope =
             session.client.query("SELECT audit.erasure_scope($1)", &[&people]).await.map_err(failed)?;
         let seqs: Vec<i64> = scope.iter().map(|row| row.get(0)).collect();
-        let entry = erasure_entry(&seqs, request, by, at)?;
+        let target = Target::new("request", request);
+        let entry = erasing_entry(ERASE_SUBJECT, "subject_requests", target, &seqs, by, at)?;
         let no = i64::try_from(entry.event_no).unwrap_or(i64::MAX);
         let done = session
             .client
@@ -176,19 +182,26 @@ fn keys(person: &[String]) -> Vec<String> {
     person.iter().map(|id| person_key(id)).filter(|id| !id.is_empty()).collect()
 }
 
-/// The entry of an erasure. INVARIANT (I27): its commitment covers the list of rows, so no other row can
-/// point to it.
-fn erasure_entry(seqs: &[i64], request: &str, by: &Actor, at: Timestamp) -> Result<Entry, Error> {
+/// The entry of an erasure, or of a retention. INVARIANT (I27): its commitment covers the list of rows, so no
+/// other row can point to it.
+pub(crate) fn erasing_entry(
+    verb: &str,
+    stream: &str,
+    target: Target,
+    seqs: &[i64],
+    by: &Actor,
+    at: Timestamp,
+) -> Result<Entry, Error> {
     let tag = crate::canonical::hex(&fresh_salt()?);
     Ok(Entry {
         schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("subject_requests#{tag}"),
-        stream: "subject_requests".to_owned(),
+        entry_id: format!("{stream}#{tag}"),
+        stream: stream.to_owned(),
         event_no: at.as_millisecond().unsigned_abs(),
         occurred_at: at,
         actor: by.clone(),
-        verb: "erase_subject".to_owned(),
-        target: Target::new("request", request),
+        verb: verb.to_owned(),
+        target,
         customer_id: None,
         state: EntryState::Applied,
         reason: None,
@@ -222,7 +235,16 @@ fn ranges(seqs: &[i64]) -> Vec<(i64, i64)> {
 
 /// Does the erasure entry with this `detail` name that place?
 pub(crate) fn names(detail: Option<&Value>, seq: i64) -> bool {
+    named(detail).iter().any(|(first, last)| (*first..=*last).contains(&seq))
+}
+
+/// How many places it names.
+pub(crate) fn named_count(detail: Option<&Value>) -> i64 {
+    let length = |(first, last): &(i64, i64)| last.saturating_sub(*first).saturating_add(1);
+    named(detail).iter().map(length).fold(0, i64::saturating_add)
+}
+
+fn named(detail: Option<&Value>) -> Vec<(i64, i64)> {
     let ranges = detail.and_then(|detail| detail.get("erased")).cloned().unwrap_or_default();
-    let ranges: Vec<(i64, i64)> = serde_json::from_value(ranges).unwrap_or_default();
-    ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq))
+    serde_json::from_value(ranges).unwrap_or_default()
 }

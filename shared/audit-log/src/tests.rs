@@ -2,8 +2,10 @@
 
 mod append;
 mod erase;
+mod hostile;
 mod migrate;
 mod read;
+mod retain;
 mod roles;
 mod tamper;
 
@@ -64,6 +66,11 @@ impl Log {
         let part = |bytes: &&[u8]| PartRef { hash: hash(bytes), pk: "run#r-1".into(), sk: "msg#1".into() };
         PromptRef { hash: hash(&parts.concat()), parts: parts.iter().map(part).collect() }
     }
+}
+
+/// Keeps where the log stood.
+fn kept(verified: &crate::Verified) -> crate::Kept {
+    crate::Kept { points: vec![verified.head.clone()], checkpoints: Vec::new() }
 }
 
 fn at(minutes: i64) -> Timestamp {

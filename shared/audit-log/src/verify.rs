@@ -3,12 +3,14 @@
 //! INVARIANT (I27): any change to a row, its personal half, its prompt or its order is found, and the first
 //! bad row named.
 //! One thing cannot be seen from inside: a tail that was cut off together with the head's memory of it. Hand
-//! [`AuditLog::verify_against`] a [`Point`] that was kept elsewhere.
-use crate::canonical::{Columns, hex, sha256};
+//! [`AuditLog::verify_against`] what was kept elsewhere: a [`Checkpoint`] or a [`Point`].
+use crate::canonical::{Columns, digest_from_hex, hex, sha256};
+use crate::checkpoint::Checkpoint;
 use crate::error::Error;
+use crate::merkle::{Edge, StoredEdge};
 use crate::row::hex_column;
 use crate::session::AuditLog;
-use crate::subject::names;
+use crate::subject::{ERASE_SUBJECT, RETENTION, named_count, names};
 use ledger::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry::Vacant};
@@ -20,13 +22,41 @@ const PAGE: i64 = 1_000;
 /// Prompt parts of one read.
 const PARTS_PAGE: usize = 64;
 
-/// A place in the chain and the hash there: what a checkpoint says.
+/// A place in the chain and the hash there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// Entries up to and with this one.
     pub seq: i64,
     /// The chain's hash there, hex.
     pub hash: String,
+}
+
+/// What was kept where the database's owner cannot edit it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Places with the chain's hash.
+    pub points: Vec<Point>,
+    /// Checkpoints whose signature was checked.
+    pub checkpoints: Vec<Checkpoint>,
+}
+
+/// How far the log was found good, with all that is needed to go on from there: the next checkpoint extends
+/// this one, or is not signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// The last good row and the chain's hash there.
+    pub point: Point,
+    /// The right edge of the tree over all rows up to it.
+    pub edge: StoredEdge,
+}
+
+impl Seal {
+    /// The root of the tree at this size, hex. `None` when the stored edge makes no sense.
+    #[must_use]
+    pub fn root(&self) -> Option<String> {
+        let edge = Edge::restore(&self.edge)?;
+        (i64::try_from(self.edge.size).ok()? == self.point.seq).then(|| hex(&edge.root()))
+    }
 }
 
 /// What is wrong with a row.
@@ -49,8 +79,12 @@ pub enum Damage {
     CopyDiffers(&'static str),
     /// A part of its prompt is missing, altered, or erased without an erasure.
     PromptDiffers,
+    /// A stored prompt, or a part of one, belongs to no row up to here.
+    PromptOfNobody,
     /// The head does not name the last row.
     HeadDiffers,
+    /// The list of erasures does not say what the erasure's entry says.
+    ErasureDiffers,
     /// A point that was kept elsewhere has another hash, or lies beyond the end.
     PointDiffers,
 }
@@ -66,8 +100,12 @@ impl fmt::Display for Damage {
             Self::ErasedWithoutEntry => "it was erased without an erasure entry",
             Self::CopyDiffers(column) => return write!(f, "its `{column}` was changed"),
             Self::PromptDiffers => "its prompt was changed",
+            Self::PromptOfNobody => "a stored prompt belongs to none of the rows up to this one",
             Self::HeadDiffers => "the log does not end where its head says",
-            Self::PointDiffers => "it is not the row of the checkpoint",
+            Self::ErasureDiffers => "the list of erasures does not agree with its entry",
+            Self::PointDiffers => {
+                "it is not the row that was kept elsewhere: rows were cut off or written anew"
+            }
         })
     }
 }
@@ -79,8 +117,12 @@ pub struct Verified {
     pub entries: i64,
     /// Where the good part ends.
     pub head: Point,
+    /// The root of the tree over the good part, hex: what a checkpoint of this size would say.
+    pub root: String,
     /// The first bad row.
     pub first_bad: Option<(i64, Damage)>,
+    /// The last place that agreed with what was kept elsewhere; 0 without one.
+    pub agreed: i64,
 }
 
 const ENTRIES: &str = "SELECT e.seq, e.entry_id, e.stream, e.event_no, \
@@ -97,8 +139,41 @@ const ENTRIES: &str = "SELECT e.seq, e.entry_id, e.stream, e.event_no, \
 struct Pass {
     last: i64,
     hash: Vec<u8>,
+    edge: Edge,
+    agreed: i64,
     parts_seen: BTreeSet<Vec<u8>>,
     erasures: BTreeMap<i64, Option<Entry>>,
+}
+
+/// What must be true at a place.
+enum Claim {
+    Hash(String),
+    Root(String),
+}
+
+type Claims = BTreeMap<i64, Vec<Claim>>;
+
+impl Kept {
+    fn claims(&self) -> Claims {
+        let mut claims = Claims::new();
+        for point in &self.points {
+            claims.entry(point.seq).or_default().push(Claim::Hash(point.hash.to_ascii_lowercase()));
+        }
+        for checkpoint in &self.checkpoints {
+            claims.entry(checkpoint.size).or_default().push(Claim::Root(checkpoint.root.clone()));
+        }
+        claims
+    }
+}
+
+impl Pass {
+    const fn new(last: i64, hash: Vec<u8>, edge: Edge) -> Self {
+        Self { last, hash, edge, agreed: 0, parts_seen: BTreeSet::new(), erasures: BTreeMap::new() }
+    }
+
+    fn point(&self) -> Point {
+        Point { seq: self.last, hash: hex(&self.hash) }
+    }
 }
 
 impl AuditLog {
@@ -107,33 +182,70 @@ impl AuditLog {
     /// # Errors
     /// [`Error::Read`] and the connection's errors. Damage is not an error but the answer.
     pub async fn verify(&self) -> Result<Verified, Error> {
-        self.verify_against(&[]).await
+        self.verify_against(&Kept::default()).await
     }
 
-    /// The same, against points of the chain that were kept where the database's owner cannot edit them.
+    /// The same, against what was kept where the database's owner cannot edit it.
     ///
     /// # Errors
     /// As [`Self::verify`].
-    pub async fn verify_against(&self, points: &[Point]) -> Result<Verified, Error> {
-        let points: BTreeMap<i64, &str> =
-            points.iter().map(|point| (point.seq, point.hash.as_str())).collect();
-        let mut pass =
-            Pass { last: 0, hash: vec![0; 32], parts_seen: BTreeSet::new(), erasures: BTreeMap::new() };
-        let first_bad = loop {
-            let page = self.read("entries", ENTRIES, &[&pass.last, &PAGE]).await?;
-            if page.is_empty() {
-                match self.end(&pass, &points).await? {
-                    End::MoreToRead => continue,
-                    End::Good => break None,
-                    End::Bad(seq, damage) => break Some((seq, damage)),
+    pub async fn verify_against(&self, kept: &Kept) -> Result<Verified, Error> {
+        let claims = kept.claims();
+        let mut pass = Pass::new(0, vec![0; 32], Edge::default());
+        let mut first_bad = self.pass(&mut pass, &claims, i64::MAX).await?;
+        if first_bad.is_none() {
+            first_bad = self.erasure_damage(&mut pass).await?;
+        }
+        if first_bad.is_none() {
+            first_bad = self.order_damage(&pass).await?;
+        }
+        let (head, root) = (pass.point(), hex(&pass.edge.root()));
+        Ok(Verified { entries: pass.last, head, root, first_bad, agreed: pass.agreed })
+    }
+
+    /// Goes on from what an earlier call returned (`None`: from the first row), over `rows` rows at most, and
+    /// says how far the log is good now. The new part is recomputed and must follow the old one.
+    ///
+    /// # Errors
+    /// As [`Self::verify`], and [`Error::Seal`] when `from` makes no sense.
+    pub async fn extend(
+        &self,
+        from: Option<&Seal>,
+        rows: i64,
+    ) -> Result<(Seal, Option<(i64, Damage)>), Error> {
+        let mut pass = match from {
+            None => Pass::new(0, vec![0; 32], Edge::default()),
+            Some(seal) => {
+                let hash = digest_from_hex(&seal.point.hash).ok_or(Error::Seal)?;
+                let edge = Edge::restore(&seal.edge).ok_or(Error::Seal)?;
+                if i64::try_from(seal.edge.size).ok() != Some(seal.point.seq) {
+                    return Err(Error::Seal);
                 }
-            }
-            if let Some(bad) = self.page(&page, &mut pass, &points).await? {
-                break Some(bad);
+                Pass::new(seal.point.seq, hash, edge)
             }
         };
-        let head = Point { seq: pass.last, hash: hex(&pass.hash) };
-        Ok(Verified { entries: pass.last, head, first_bad })
+        let end = pass.last.saturating_add(rows);
+        let bad = self.pass(&mut pass, &Claims::new(), end).await?;
+        Ok((Seal { point: pass.point(), edge: pass.edge.store() }, bad))
+    }
+
+    /// Reads on to the end of the log, or to `end`.
+    async fn pass(&self, pass: &mut Pass, claims: &Claims, end: i64) -> Result<Option<(i64, Damage)>, Error> {
+        while pass.last < end {
+            let most = PAGE.min(end.saturating_sub(pass.last));
+            let page = self.read("entries", ENTRIES, &[&pass.last, &most]).await?;
+            if page.is_empty() {
+                match self.end(pass, claims).await? {
+                    End::MoreToRead => continue,
+                    End::Good => break,
+                    End::Bad(seq, damage) => return Ok(Some((seq, damage))),
+                }
+            }
+            if let Some(bad) = self.page(&page, pass, claims).await? {
+                return Ok(Some(bad));
+            }
+        }
+        Ok(None)
     }
 
     /// Checks one page; `pass` ends at its last good row.
@@ -141,7 +253,7 @@ impl AuditLog {
         &self,
         page: &[Row],
         pass: &mut Pass,
-        points: &BTreeMap<i64, &str>,
+        claims: &Claims,
     ) -> Result<Option<(i64, Damage)>, Error> {
         let bad_parts = self.bad_parts(page, pass).await?;
         for row in page {
@@ -155,19 +267,28 @@ impl AuditLog {
                 None => self.payload_damage(row, seq, pass).await?,
             };
             let parts: Vec<Vec<u8>> = row.get(29);
-            let damage = damage
-                .or_else(|| {
-                    parts.iter().any(|part| bad_parts.contains(part)).then_some(Damage::PromptDiffers)
-                })
-                .or_else(|| {
-                    let differs = points.get(&seq).is_some_and(|hash| **hash != hex_column(row, 20));
-                    differs.then_some(Damage::PointDiffers)
-                });
+            let damage = damage.or_else(|| {
+                let none = parts.is_empty() && row.get::<_, Option<&[u8]>>(14).is_some();
+                (none || parts.iter().any(|part| bad_parts.contains(part))).then_some(Damage::PromptDiffers)
+            });
             if let Some(damage) = damage {
                 return Ok(Some((seq, damage)));
             }
-            pass.last = seq;
-            pass.hash = row.get(20);
+            let before = claims.contains_key(&seq).then(|| pass.edge.clone());
+            pass.edge.push(row.get(20));
+            if let (Some(said), Some(before)) = (claims.get(&seq), before) {
+                let root = hex(&pass.edge.root());
+                let agrees = |claim: &Claim| match claim {
+                    Claim::Hash(hash) => *hash == hex_column(row, 20),
+                    Claim::Root(kept) => *kept == root,
+                };
+                if !said.iter().all(agrees) {
+                    pass.edge = before;
+                    return Ok(Some((seq, Damage::PointDiffers)));
+                }
+                pass.agreed = seq;
+            }
+            (pass.last, pass.hash) = (seq, row.get(20));
         }
         Ok(None)
     }
@@ -178,7 +299,11 @@ impl AuditLog {
             return Ok(Some(Damage::PayloadMissing));
         }
         let (salt, bytes): (Option<&[u8]>, Option<&[u8]>) = (row.get(22), row.get(23));
+        let by: Option<i64> = row.get(27);
         if let (Some(salt), Some(bytes)) = (salt, bytes) {
+            if by.is_some() {
+                return Ok(Some(Damage::ErasedWithoutEntry));
+            }
             let commitment: &[u8] = row.get(18);
             if sha256(&[&[1], salt, bytes].concat()) != commitment {
                 return Ok(Some(Damage::CommitmentDiffers));
@@ -189,8 +314,9 @@ impl AuditLog {
         let persons: Vec<&str> = row.get(28);
         let left_over =
             salt.is_some() || bytes.is_some() || copies.iter().any(Option::is_some) || !persons.is_empty();
-        let by: Option<i64> = row.get(27);
         let named = match by {
+            // What an erasure takes was there before it.
+            Some(by) if by <= seq => false,
             Some(by) => self.erasure(by, pass).await?.is_some_and(|entry| names(entry.detail.as_ref(), seq)),
             None => false,
         };
@@ -206,8 +332,8 @@ impl AuditLog {
                 let (salt, bytes) = (salt?, bytes?);
                 let true_to_it = sha256(&[&[1], salt, bytes].concat()) == row.get::<_, &[u8]>(18);
                 let entry: Entry = serde_json::from_slice(bytes).ok()?;
-                (true_to_it && entry.verb == "erase_subject" && row.get::<_, &str>(6) == "erase_subject")
-                    .then_some(entry)
+                let is_one = entry.verb == ERASE_SUBJECT || entry.verb == RETENTION;
+                (true_to_it && is_one && row.get::<_, &str>(6) == entry.verb).then_some(entry)
             });
             place.insert(entry);
         }
@@ -243,8 +369,59 @@ impl AuditLog {
         Ok(bad)
     }
 
+    /// The parts of a prompt are counted from zero without a gap, and each prompt belongs to an entry. (That they
+    /// are the right ones, each entry told.)
+    async fn order_damage(&self, pass: &Pass) -> Result<Option<(i64, Damage)>, Error> {
+        let rows = self
+            .read(
+                "the order of prompt parts",
+                "SELECT min(e.seq), bool_or(e.seq IS NULL) FROM (SELECT hash, min(ord) <> 0 OR max(ord) + 1 <> \
+                 count(*) AS gap FROM audit.prompt GROUP BY hash) p \
+                 LEFT JOIN audit.entry e ON e.prompt_hash = p.hash WHERE p.gap OR e.seq IS NULL",
+                &[],
+            )
+            .await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(match (row.get::<_, Option<i64>>(0), row.get::<_, Option<bool>>(1)) {
+            (Some(seq), _) => Some((seq, Damage::PromptDiffers)),
+            (None, Some(true)) => Some((pass.last, Damage::PromptOfNobody)),
+            (None, Some(false) | None) => None,
+        })
+    }
+
+    /// The list of erasures, as pages show it, against the entries: neither may say more than the other.
+    async fn erasure_damage(&self, pass: &mut Pass) -> Result<Option<(i64, Damage)>, Error> {
+        let rows = self
+            .read(
+                "the list of erasures",
+                "SELECT coalesce(e.seq, x.seq), x.request, x.entries, x.parts, coalesce(p.parts, 0) \
+                 FROM (SELECT seq FROM audit.entry WHERE verb IN ('erase_subject', 'retention') \
+                   AND stream IN ('subject_requests', 'retention') AND seq <= $1) e \
+                 FULL JOIN (SELECT * FROM audit.erasure WHERE seq <= $1) x ON x.seq = e.seq \
+                 LEFT JOIN (SELECT erased_by, count(*) AS parts FROM audit.prompt_part \
+                   WHERE erased_by IS NOT NULL GROUP BY erased_by) p ON p.erased_by = coalesce(e.seq, x.seq) \
+                 ORDER BY 1",
+                &[&pass.last],
+            )
+            .await?;
+        for row in &rows {
+            let seq: i64 = row.get(0);
+            let (request, entries): (Option<&str>, Option<i64>) = (row.get(1), row.get(2));
+            let entry = self.erasure(seq, pass).await?;
+            let agrees = entry.is_some_and(|entry| {
+                request == Some(crate::canonical::column(&entry.target.id).as_str())
+                    && entries == Some(named_count(entry.detail.as_ref()))
+                    && row.get::<_, Option<i64>>(3) == Some(row.get(4))
+            });
+            if !agrees {
+                return Ok(Some((seq, Damage::ErasureDiffers)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Nothing more was found after `pass.last`: does the head agree?
-    async fn end(&self, pass: &Pass, points: &BTreeMap<i64, &str>) -> Result<End, Error> {
+    async fn end(&self, pass: &Pass, claims: &Claims) -> Result<End, Error> {
         let rows = self
             .read(
                 "the head",
@@ -261,7 +438,7 @@ impl AuditLog {
         } else if seq != pass.last || hash != pass.hash {
             End::Bad(pass.last, Damage::HeadDiffers)
         } else {
-            match points.keys().next_back() {
+            match claims.keys().next_back() {
                 Some(kept) if *kept > pass.last => {
                     End::Bad(pass.last.saturating_add(1), Damage::PointDiffers)
                 }

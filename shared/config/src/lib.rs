@@ -18,7 +18,7 @@ pub use hot::{Freshness, Hot, HotConfig, LAST_GOOD_MS_MAX, Loaded};
 pub use put::Put;
 pub use secret::Secret;
 pub use secrets::{SecretName, Secrets};
-pub use settings::Settings;
+pub use settings::{RETENTION_DAYS_MIN, Settings};
 
 /// Chooses the TLS provider of the process (ring), once, before any client is built.
 pub fn install_tls() {

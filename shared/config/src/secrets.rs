@@ -50,6 +50,8 @@ secret_names! {
     DatabaseUrl = "DATABASE_URL",
     /// The Ed25519 key that page links are signed with.
     LinkSigningKey = "LINK_SIGNING_KEY",
+    /// The Ed25519 key that checkpoints of the audit log are signed with.
+    CheckpointKey = "CHECKPOINT_KEY",
 }
 
 impl SecretName {
@@ -60,7 +62,7 @@ impl SecretName {
             Self::HubspotTargetUrl | Self::SlackWebhookUrl => "an https address, or http on this machine",
             Self::RedisUrl => "a redis:// or rediss:// address",
             Self::DatabaseUrl => "a postgres:// address or `host=..` pairs",
-            Self::LinkSigningKey => "64 hex digits",
+            Self::LinkSigningKey | Self::CheckpointKey => "64 hex digits",
         }
     }
 
@@ -83,7 +85,7 @@ impl SecretName {
                 let scheme = text.starts_with("postgres://") || text.starts_with("postgresql://");
                 (scheme && word(text)) || (text.contains("host=") && !text.chars().any(char::is_control))
             }
-            Self::LinkSigningKey => hex_32(text).is_some(),
+            Self::LinkSigningKey | Self::CheckpointKey => hex_32(text).is_some(),
         }
     }
 }

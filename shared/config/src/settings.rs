@@ -4,7 +4,11 @@ use crate::{
     address::{is_https_or_loopback, is_loopback_http},
     secrets::{SecretName, Source},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+/// The least number of days that the personal half of an audit entry is kept: six months, as the European AI Act
+/// asks of the logs of those who use such a system.
+pub const RETENTION_DAYS_MIN: u32 = 183;
 
 /// Everything that is fixed for the life of a process. Secrets are kept apart: [`crate::Secrets`].
 #[derive(Debug, Clone)]
@@ -35,6 +39,13 @@ pub struct Settings {
     pub deputy_phone: Option<String>,
     /// `LINK_PUBLIC_KEY`: the Ed25519 key that page links are verified with.
     pub link_public_key: Option<[u8; 32]>,
+    /// `CHECKPOINT_PUBLIC_KEY`: the Ed25519 keys that checkpoints of the audit log are verified with; the old ones
+    /// stay in the list.
+    pub checkpoint_public_keys: Vec<[u8; 32]>,
+    /// `AUDIT_RETENTION_DAYS`: how long the personal half of an audit entry is kept, in days.
+    pub audit_retention_days: u32,
+    /// `AUDIT_LAG_MINUTES_MAX`: how far the audit log may be behind before every tool is dry, in minutes.
+    pub audit_lag_minutes_max: u32,
     /// `STATE_MACHINE_ARN`: what starts a run's executions in AWS.
     pub state_machine_arn: Option<String>,
     /// `AWS_REGION`; without it the SDK looks where it always looks.
@@ -96,6 +107,24 @@ impl Settings {
             link_public_key: read
                 .checked("LINK_PUBLIC_KEY", "64 hex digits", |t| hex_32(t).is_some())
                 .and_then(|text| hex_32(&text)),
+            checkpoint_public_keys: read
+                .checked("CHECKPOINT_PUBLIC_KEY", "64 hex digits, or several separated by commas", |t| {
+                    keys(t).is_some()
+                })
+                .and_then(|text| keys(&text))
+                .unwrap_or_default(),
+            audit_retention_days: read.number(
+                "AUDIT_RETENTION_DAYS",
+                "a whole number of days from 183 to 3650",
+                RETENTION_DAYS_MIN..=3_650,
+                400,
+            ),
+            audit_lag_minutes_max: read.number(
+                "AUDIT_LAG_MINUTES_MAX",
+                "a whole number of minutes from 5 to 10080",
+                5..=10_080,
+                240,
+            ),
             state_machine_arn: read
                 .checked("STATE_MACHINE_ARN", "the ARN of a state machine", |t| t.starts_with("arn:")),
             aws_region: read.checked("AWS_REGION", "a region such as eu-west-1", is_name),
@@ -106,6 +135,12 @@ impl Settings {
             secrets: SecretName::ALL.iter().filter_map(|name| Some((*name, read.secret(*name)?))).collect(),
         };
         if read.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(read.problems)) }
+    }
+
+    /// The name of this install's audit log, in its checkpoints: `holdfast/<prefix>`.
+    #[must_use]
+    pub fn audit_origin(&self) -> String {
+        format!("holdfast/{}", self.table_prefix.trim_end_matches('-'))
     }
 
     /// The SSM path of the hot configuration: `/holdfast/`.
@@ -151,6 +186,18 @@ impl Reader<'_> {
         None
     }
 
+    fn number(
+        &mut self,
+        variable: &'static str,
+        must: &'static str,
+        bounds: RangeInclusive<u32>,
+        default: u32,
+    ) -> u32 {
+        let is_right = |text: &str| text.parse().is_ok_and(|number| bounds.contains(&number));
+        let text = self.checked(variable, must, is_right);
+        text.and_then(|text| text.parse().ok()).unwrap_or(default)
+    }
+
     fn url(&mut self, variable: &'static str) -> Option<String> {
         let url =
             self.checked(variable, "an https address, or http on this machine", is_https_or_loopback)?;
@@ -171,6 +218,11 @@ impl Reader<'_> {
         let plain = self.checked(name.variable(), name.must(), |text| name.is_right(text));
         plain.map(|text| Source::Plain(Secret::new(text))).or(parameter.map(Source::Parameter))
     }
+}
+
+/// Public keys separated by commas.
+fn keys(text: &str) -> Option<Vec<[u8; 32]>> {
+    text.split(',').map(|key| hex_32(key.trim())).collect()
 }
 
 fn is_digits(text: &str) -> bool {
@@ -217,6 +269,8 @@ mod tests {
         assert_eq!(settings.model, "claude-haiku-5-5");
         assert_eq!((settings.table_prefix.as_str(), settings.redis_replicas), ("holdfast-", 0));
         assert_eq!(settings.company_name, "CRM agent");
+        assert_eq!((settings.audit_retention_days, settings.audit_lag_minutes_max), (400, 240));
+        assert_eq!(settings.audit_origin(), "holdfast/holdfast");
         assert_eq!(
             (settings.parameter_path(), settings.table("runs")),
             ("/holdfast/".into(), "holdfast-runs".into())
@@ -239,6 +293,9 @@ mod tests {
             ("COMPANY_NAME", "canary\u{1b}[31m"),
             ("DEPUTY_NAME", "canary\u{fffd}"),
             ("LINK_PUBLIC_KEY", "canary"),
+            ("CHECKPOINT_PUBLIC_KEY", "canary,canary"),
+            ("AUDIT_RETENTION_DAYS", "182"),
+            ("AUDIT_LAG_MINUTES_MAX", "canary"),
             ("AWS_REGION", "canary canary"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "http://canary.example"),
             ("AWS_ENDPOINT_URL_SSM", "canary"),
@@ -251,6 +308,7 @@ mod tests {
             ("REDIS_URL", "canary"),
             ("DATABASE_URL", "canary"),
             ("LINK_SIGNING_KEY", "canary"),
+            ("CHECKPOINT_KEY", "canary"),
             ("HUBSPOT_TOKEN_PARAMETER", "canary canary"),
         ];
         let errors = parse(&wrong).expect_err("all are wrong");
@@ -273,6 +331,7 @@ mod tests {
             ("REDIS_URL", "rediss://:canary@cache:6379"),
             ("DATABASE_URL", "postgres://u:canary@db/x"),
             ("LINK_SIGNING_KEY", &"ca".repeat(32)),
+            ("CHECKPOINT_KEY", &"ca".repeat(32)),
             ("AWS_ACCESS_KEY_ID", "canary"),
         ])
         .expect("all are right");

@@ -30,6 +30,8 @@ pub struct Standing<'a> {
     pub modes_at_start: &'a BTreeMap<String, Mode>,
     /// Is the hot configuration usable?
     pub config_usable: bool,
+    /// Does the audit log keep up?
+    pub log_keeps_up: bool,
 }
 
 /// Decides what is done with a plan.
@@ -44,6 +46,10 @@ pub fn decide(plan: Plan, tool: &Tool, standing: Standing<'_>) -> Decision {
             // FAIL-CLOSED: without usable configuration every tool is dry.
             if !standing.config_usable {
                 return Decision::WouldHave(plan, Reason::ConfigUnusable);
+            }
+            // FAIL-CLOSED: what the log does not have yet nobody can look up, so no more of it is made.
+            if !standing.log_keeps_up && standing.go.mode(tool.name) == Mode::Live {
+                return Decision::WouldHave(plan, Reason::AuditBehind);
             }
             let at_start = standing.modes_at_start.get(tool.name).copied().unwrap_or_default();
             match (standing.go.mode(tool.name), at_start) {

@@ -6,6 +6,7 @@
 //! change.
 
 mod admit;
+mod checkpoint;
 mod entry;
 mod error;
 mod intent;
@@ -14,6 +15,7 @@ mod run;
 mod transcript;
 
 pub use admit::Admitted;
+pub use checkpoint::{Notice, StoredCheckpoint};
 pub use entry::{ENTRY_SCHEMA_VERSION, Entry, PartRef, PromptRef};
 pub use error::LedgerError;
 pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};

@@ -72,6 +72,29 @@ impl Ledger {
         Ok(output.items.unwrap_or_default().iter().filter_map(row_of).collect())
     }
 
+    /// When the oldest row that nobody acknowledged had happened (ms since 1970). `None`: none waits.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store gave no answer.
+    pub async fn oldest_unacknowledged_ms(&self) -> Result<Option<i64>, LedgerError> {
+        let operation = "look at the outbox";
+        let request = self
+            .client
+            .query()
+            .table_name(&self.outbox)
+            .index_name("unacknowledged")
+            .key_condition_expression("unack = :one")
+            .expression_attribute_values(":one", s("1"))
+            .limit(1)
+            .send();
+        let silent = LedgerError::Store { operation, source: None };
+        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+        let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
+        let Some(oldest) = output.items.unwrap_or_default().into_iter().next() else { return Ok(None) };
+        let at_ms = oldest.get("at").and_then(|at| at.as_n().ok()).and_then(|at| at.parse().ok());
+        at_ms.map(Some).ok_or(LedgerError::Malformed { row: "outbox" })
+    }
+
     /// Deletes rows that Postgres has.
     ///
     /// # Errors

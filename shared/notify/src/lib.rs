@@ -7,5 +7,5 @@ mod slack;
 mod text;
 
 pub use error::ConfigError;
-pub use message::{LastCall, Link, Message, Question, Spent, Trip, info, question, trip_ping};
+pub use message::{LastCall, Link, Message, Question, Spent, Trip, checkpoint, info, question, trip_ping};
 pub use slack::{Posted, Slack, WebhookUrl};

@@ -171,6 +171,19 @@ pub fn info(text: &str, links: &[Link]) -> Message {
     Message::new(escape(text, TEXT_CHARS_MAX), links)
 }
 
+/// A checkpoint of the audit log, to be kept as it is. The note is ours, and any line that could be markup ends
+/// the attempt to show it.
+#[must_use]
+pub fn checkpoint(note: &str, links: &[Link]) -> Message {
+    let plain = |c: char| c.is_alphanumeric() || "\n \u{2014}+/=._-".contains(c);
+    let head =
+        "Audit log checkpoint. Keep it: `holdfast verify --checkpoint FILE` finds rows cut off or changed.";
+    if note.chars().count() > TEXT_CHARS_MAX || !note.chars().all(plain) {
+        return Message::new(format!("{head} This one cannot be shown here."), links);
+    }
+    Message::new(format!("{head}\n```\n{note}```"), links)
+}
+
 fn deal(deal_id: &DealId, customer_name: Option<&str>) -> String {
     let id = escape(deal_id.as_str(), NAME_CHARS_MAX);
     match customer_name {
@@ -272,6 +285,15 @@ mod tests {
         let text =
             "Question about deal 4411: Halted: press resume? Because: they want a signed copy Run r-7f3a.";
         assert_eq!(question(&asked, &[]).text(), text);
+    }
+
+    #[test]
+    fn a_checkpoint_is_shown_whole_or_not_at_all() {
+        let note = "holdfast/x\n17\nq6ur+/8=\n\n\u{2014} holdfast/x AAAA+/==\n";
+        assert!(checkpoint(note, &[]).text().ends_with(&format!("```\n{note}```")));
+        for bad in ["<!channel>\n", "a```b", "https://evil.example", &"x".repeat(3_000)] {
+            assert!(checkpoint(bad, &[]).text().ends_with("This one cannot be shown here."), "{bad}");
+        }
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub enum Reason {
     NotYetArmed,
     /// Hot configuration is missing or broken for too long.
     ConfigUnusable,
+    /// Too much waits for the audit log.
+    AuditBehind,
 }
 codes!(Reason {
     HaltedGlobal = "halted_global",
@@ -151,6 +153,7 @@ codes!(Reason {
     SlackUnavailable = "slack_unavailable",
     NotYetArmed = "not_yet_armed",
     ConfigUnusable = "config_unusable",
+    AuditBehind = "audit_behind",
 });
 
 #[cfg(test)]

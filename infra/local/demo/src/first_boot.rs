@@ -27,6 +27,9 @@ pub struct LocalSecrets {
     pub halt_path: Option<String>,
     /// HubSpot's client secret, shared with the stand-in.
     pub hubspot_client_secret: String,
+    /// Signs checkpoints of the audit log; empty in a folder that is older than they are.
+    #[serde(default)]
+    pub checkpoint_key: String,
 }
 
 /// Why the first boot failed.
@@ -66,7 +69,14 @@ impl LocalSecrets {
     pub fn of(folder: &Path) -> Result<Self, BootError> {
         let path = folder.join("secrets.json");
         match std::fs::read(&path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Ok(bytes) => {
+                let mut secrets: Self = serde_json::from_slice(&bytes)?;
+                if secrets.checkpoint_key.is_empty() {
+                    secrets.checkpoint_key = LinkSigner::generate()?.secret_hex();
+                    secrets.save(folder)?;
+                }
+                Ok(secrets)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let random = uuid::Uuid::new_v4().as_u128();
                 let secrets = Self {
@@ -74,6 +84,7 @@ impl LocalSecrets {
                     pin: format!("{:06}", random % 1_000_000),
                     halt_path: None,
                     hubspot_client_secret: uuid::Uuid::new_v4().to_string(),
+                    checkpoint_key: LinkSigner::generate()?.secret_hex(),
                 };
                 secrets.save(folder)?;
                 Ok(secrets)

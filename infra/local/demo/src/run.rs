@@ -27,6 +27,8 @@ const HALTED_CUSTOMER: &str = "1235";
 const DOORBELL: Duration = Duration::from_millis(400);
 /// How often the sweeps run that AWS runs every minute.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often the audit log's place is signed and kept outside of it, and what is too old leaves it.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How long the demo waits for its runs: past the third look, at five minutes, for a write of unknown
 /// outcome.
 const RUNS_WITHIN: Duration = Duration::from_secs(330);
@@ -231,13 +233,22 @@ fn variables(
         ("PUBLIC_CONSOLE_URL", base(2)),
         ("LINK_SIGNING_KEY", secrets.link_signing_key.clone()),
         ("LINK_PUBLIC_KEY", signer.verifier().to_hex()),
+        ("CHECKPOINT_KEY", secrets.checkpoint_key.clone()),
         ("COMPANY_NAME", "Demo".to_owned()),
     ];
     let mut variables: BTreeMap<String, String> =
         defaults.into_iter().map(|(name, value)| (name.to_owned(), lookup(name).unwrap_or(value))).collect();
-    for name in
-        ["MODEL", "HUBSPOT_API_VERSION", "REDIS_REPLICAS", "DEPUTY_NAME", "DEPUTY_PHONE", "AWS_ACCESS_KEY_ID"]
-    {
+    for name in [
+        "MODEL",
+        "HUBSPOT_API_VERSION",
+        "REDIS_REPLICAS",
+        "DEPUTY_NAME",
+        "DEPUTY_PHONE",
+        "AWS_ACCESS_KEY_ID",
+        "CHECKPOINT_PUBLIC_KEY",
+        "AUDIT_RETENTION_DAYS",
+        "AUDIT_LAG_MINUTES_MAX",
+    ] {
         if let Some(value) = lookup(name) {
             variables.insert(name.to_owned(), value);
         }
@@ -280,6 +291,7 @@ impl Served {
             Box::pin(async move { console::handle(&deps, event).await.map_err(|error| error.to_string()) })
         });
         let (doorbell, minute) = (Arc::clone(&running.house), Arc::clone(&running.house));
+        let quarter = Arc::clone(&running.house);
         Self(vec![
             spawn(async move { report_end("intake", serve(intake, intake_handler).await) }),
             spawn(async move { report_end("console", serve(console, console_handler).await) }),
@@ -293,6 +305,14 @@ impl Served {
                 loop {
                     minute.sweep().await;
                     tokio::time::sleep(SWEEP_EVERY).await;
+                }
+            }),
+            spawn(async move {
+                loop {
+                    tokio::time::sleep(CHECKPOINT_EVERY).await;
+                    quarter.checkpoint().await;
+                    // Daily in AWS. Nothing is old enough most of the time, and asking costs one query.
+                    quarter.retain().await;
                 }
             }),
         ])
@@ -341,6 +361,7 @@ async fn work(
     }
     wait_for_runs(running, terminal).await?;
     running.house.sweep_outbox().await;
+    running.house.checkpoint().await;
     let mut totals = Totals::default();
     for run_id in &runs {
         match print_run(&running.house, terminal, run_id, &mut totals).await {

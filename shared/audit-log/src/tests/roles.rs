@@ -47,6 +47,7 @@ const READS: [&str; 5] = [
     "SELECT * FROM audit.parked",
 ];
 const ERASE: [&str; 1] = ["SELECT * FROM audit.erasure_scope(ARRAY['contact:501'])"];
+const RETAIN: [&str; 1] = ["SELECT * FROM audit.retention_scope(0, 1)"];
 const JUDGE: [&str; 1] = ["SELECT audit.judge(ARRAY[1::bigint], 'p', 'expected', NULL, 0)"];
 const WRITE: [&str; 2] =
     ["SELECT audit.park('a', 'b', 'c', '{}')", "SELECT * FROM audit.missing_parts('{}')"];
@@ -63,7 +64,7 @@ async fn the_writer_appends_and_can_do_nothing_else() {
     let own = AuditLog::connect(&address).await.unwrap();
     let nothing = |_: PartRef| async { Ok::<_, Infallible>(None) };
     assert_eq!(own.append(&many("r-2", 1), nothing).await.unwrap(), [AppendResult::Appended(3)]);
-    for statements in [&CHANGES[..], &READS, &ERASE, &JUDGE, &KEYS] {
+    for statements in [&CHANGES[..], &READS, &ERASE, &RETAIN, &JUDGE, &KEYS] {
         denied(&log, &address, statements).await;
     }
     assert!(matches!(own.search(&Query::default()).await, Err(Error::TakeRole { role: "reader", .. })));
@@ -81,25 +82,32 @@ async fn the_reader_reads_and_can_do_nothing_else() {
     let own = AuditLog::connect(&address).await.unwrap();
     assert_eq!(own.search(&Query::default()).await.unwrap().rows.len(), 2);
     assert_eq!(own.verify().await.unwrap().entries, 2);
-    for statements in [&CHANGES[..], &ERASE, &JUDGE, &WRITE, &KEYS] {
+    for statements in [&CHANGES[..], &ERASE, &RETAIN, &JUDGE, &WRITE, &KEYS] {
         denied(&log, &address, statements).await;
     }
 }
 
 #[tokio::test]
-async fn the_eraser_and_the_judge_have_one_function_each() {
+async fn the_eraser_the_retainer_and_the_judge_have_one_task_each() {
     let log = Log::filled(&many("r-1", 2)).await;
     let judge = login(&log, "judge").await;
     let own = AuditLog::connect(&judge).await.unwrap();
     let person = types::PersonId::new("p-1").unwrap();
     assert_eq!(own.judge(&[1], &person, Judged::Expected, None, at(5)).await.unwrap(), 1);
-    for statements in [&CHANGES[..], &READS, &ERASE, &WRITE, &KEYS] {
+    for statements in [&CHANGES[..], &READS, &ERASE, &RETAIN, &WRITE, &KEYS] {
         denied(&log, &judge, statements).await;
     }
     let eraser = login(&log, "eraser").await;
-    for statements in [&CHANGES[..], &READS, &JUDGE, &WRITE, &KEYS] {
+    for statements in [&CHANGES[..], &READS, &RETAIN, &JUDGE, &WRITE, &KEYS] {
         denied(&log, &eraser, statements).await;
     }
+    let retainer = login(&log, "retainer").await;
+    for statements in [&CHANGES[..], &READS, &ERASE, &JUDGE, &WRITE, &KEYS] {
+        denied(&log, &retainer, statements).await;
+    }
+    let own = AuditLog::connect(&retainer).await.unwrap();
+    let by = Actor::System("audit".into());
+    assert_eq!(own.retain(at(0), &by, at(9)).await.unwrap(), crate::Retained::default());
     let own = AuditLog::connect(&eraser).await.unwrap();
     let by = Actor::Person(person);
     assert_eq!(own.erase_subject(&["contact:501".into()], "R-1", &by, at(9)).await.unwrap().entries, 2);
@@ -110,7 +118,7 @@ async fn a_stranger_gets_nothing() {
     let log = Log::filled(&many("r-1", 1)).await;
     log.owner("CREATE ROLE stranger LOGIN").await;
     let address = as_user(&log.address, "stranger");
-    for statements in [&CHANGES[..], &READS, &ERASE, &JUDGE, &WRITE, &KEYS] {
+    for statements in [&CHANGES[..], &READS, &ERASE, &RETAIN, &JUDGE, &WRITE, &KEYS] {
         denied(&log, &address, statements).await;
     }
 }

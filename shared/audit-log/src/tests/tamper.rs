@@ -1,6 +1,6 @@
 //! What the owner could do by hand is found at its row. Must never need an honest owner.
 use super::*;
-use crate::{Damage, Point, Prompt};
+use crate::{Damage, Kept, Point, Prompt};
 
 /// Lets the owner do it: triggers off, as only an owner can.
 async fn after(entries: &[Entry], sql: &str) -> (Log, Option<(i64, Damage)>) {
@@ -158,10 +158,11 @@ async fn a_cut_tail_is_found_by_the_head_or_else_only_by_a_point_kept_elsewhere(
     assert_eq!(bad, Some((5, Damage::Missing)));
 
     let log = Log::filled(&many("r-1", 6)).await;
-    let kept: Point = log.log.verify().await.unwrap().head;
-    assert_eq!(kept.seq, 6);
+    let head: Point = log.log.verify().await.unwrap().head;
+    assert_eq!(head.seq, 6);
+    let kept = Kept { points: vec![head], checkpoints: Vec::new() };
     log.append(&many("r-1", 7)[6..]).await;
-    assert_eq!(log.log.verify_against(std::slice::from_ref(&kept)).await.unwrap().first_bad, None);
+    assert_eq!(log.log.verify_against(&kept).await.unwrap().first_bad, None);
     log.owner(&format!(
         "SET session_replication_role = replica; {cut} \
          UPDATE audit.head SET seq = 4, hash = (SELECT hash FROM audit.entry WHERE seq = 4)"
@@ -169,12 +170,9 @@ async fn a_cut_tail_is_found_by_the_head_or_else_only_by_a_point_kept_elsewhere(
     .await;
     // The limit of what a chain can show from inside.
     assert_eq!(log.log.verify().await.unwrap().first_bad, None);
-    assert_eq!(
-        log.log.verify_against(std::slice::from_ref(&kept)).await.unwrap().first_bad,
-        Some((5, Damage::PointDiffers))
-    );
+    assert_eq!(log.log.verify_against(&kept).await.unwrap().first_bad, Some((5, Damage::PointDiffers)));
     // A tail written anew has the length, but not the hash.
     log.append(&many("r-2", 4)).await;
     assert_eq!(log.log.verify().await.unwrap().first_bad, None);
-    assert_eq!(log.log.verify_against(&[kept]).await.unwrap().first_bad, Some((6, Damage::PointDiffers)));
+    assert_eq!(log.log.verify_against(&kept).await.unwrap().first_bad, Some((6, Damage::PointDiffers)));
 }
