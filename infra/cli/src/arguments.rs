@@ -187,6 +187,21 @@ pub struct WhyDeal {
     /// Not after this day.
     #[arg(long, value_name = "DATE")]
     pub until: Option<jiff::civil::Date>,
+    /// In this year, month or day: 2026, 2026-03, 2026-03-17.
+    #[arg(long, value_name = "WHEN", value_parser = span, conflicts_with_all = ["from", "until"])]
+    pub at: Option<Span>,
+    /// Write the exact bytes that the model was sent to this new file (personal data).
+    #[arg(long, value_name = "FILE")]
+    pub prompt: Option<std::path::PathBuf>,
+}
+
+/// First and last day of what was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first day.
+    pub first: jiff::civil::Date,
+    /// The last day.
+    pub last: jiff::civil::Date,
 }
 
 /// `verify`.
@@ -262,6 +277,22 @@ fn reason(text: &str) -> Result<String, String> {
     if text.chars().count() < 10 { Err("at least 10 characters".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// A year, a month or a day.
+fn span(text: &str) -> Result<Span, String> {
+    let wrong = || "a year, a month or a day: 2026, 2026-03, 2026-03-17".to_owned();
+    let day = |text: String| text.parse::<jiff::civil::Date>().map_err(|_| wrong());
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    match (digits, text.len()) {
+        (true, 4) => Ok(Span { first: day(format!("{text}-01-01"))?, last: day(format!("{text}-12-31"))? }),
+        (true, 7) => {
+            let first = day(format!("{text}-01"))?;
+            Ok(Span { first, last: first.last_of_month() })
+        }
+        (true, 10) => day(text.to_owned()).map(|day| Span { first: day, last: day }),
+        (true | false, _) => Err(wrong()),
+    }
+}
+
 fn point(text: &str) -> Result<audit_log::Point, String> {
     let wrong = || "a number, a colon, and 64 hex digits".to_owned();
     let (seq, hash) = text.split_once(':').ok_or_else(wrong)?;
@@ -288,6 +319,17 @@ mod tests {
     }
 
     #[test]
+    fn a_year_a_month_and_a_day_are_whole() {
+        let days = |text: &str| span(text).map(|span| format!("{} {}", span.first, span.last));
+        assert_eq!(days("2026").as_deref(), Ok("2026-01-01 2026-12-31"));
+        assert_eq!(days("2028-02").as_deref(), Ok("2028-02-01 2028-02-29"));
+        assert_eq!(days("2026-03-17").as_deref(), Ok("2026-03-17 2026-03-17"));
+        for bad in ["", "26", "2026-13", "2026-02-30", "march", "+202"] {
+            assert!(span(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn usage_errors_are_2_and_a_short_reason_is_one() {
         for wrong in [
             &["resume"] as &[&str],
@@ -298,6 +340,8 @@ mod tests {
             &["halt", "--link", "https://halt.example/s/x"],
             &["checked", "--intent", "i-1", "--because", "short"],
             &["why", "deal", "4411", "--from", "yesterday"],
+            &["why", "deal", "4411", "--at", "2026-3"],
+            &["why", "deal", "4411", "--at", "2026-03", "--from", "2026-03-01"],
             &["verify", "--against", "7:abc"],
             &["verify", "--checkpoint"],
             &["init", "--name", "Ann", "--pin", "271828"],
@@ -311,6 +355,7 @@ mod tests {
             &["halt", "--json", "--customer", "deal-4411", "--because", "x"],
             &["resume", "--because", "the cause is fixed", "--as-before", "--yes"],
             &["why", "deal", "4411", "--to", "Closed Lost", "--from", "2026-03-01"],
+            &["why", "deal", "4411", "--at", "2026-03", "--prompt", "p.json"],
             &["verify", "--checkpoint", "a.txt", "--checkpoint", "b.txt", "--key", "n+0+k"],
             &["drill"],
             &["drill", "--global", "--yes"],

@@ -5,11 +5,14 @@ use crate::error::CliError;
 use crate::install::Install;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
-use audit_log::{Answer, Row};
+use audit_log::{Answer, AuditLog, Prompt, Row};
 use interlock::People;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 use sight::name_of;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use types::{EntryState, Stages, Timestamp};
 use web::{Lang, Zone};
 
@@ -24,6 +27,7 @@ pub(crate) struct Setting<'a> {
 /// Looks it up.
 pub(crate) async fn run(install: &Install, arguments: &Why) -> Result<Report, CliError> {
     let WhyAbout::Deal(asked) = &arguments.about;
+    let asked = &spanned(asked);
     let (log, zone) = (install.audit_log().await?, install.zone().await);
     let Some((from, until)) = window(asked, &zone) else {
         return Ok(Report::failed(Three::usage(
@@ -41,12 +45,63 @@ pub(crate) async fn run(install: &Install, arguments: &Why) -> Result<Report, Cl
     let console_url = install.settings.public_console_url.as_deref();
     let setting = Setting { people: &people, zone: &zone, now: install.clock.now(), console_url };
     Ok(match answer {
-        Some(answer) => report(&answer, &setting),
+        Some(answer) => {
+            let prompt = prompt_of(&log, &answer).await?;
+            let shown = report(&answer, &prompt, &setting);
+            match &asked.prompt {
+                None => shown,
+                Some(path) => written(shown, &prompt, path),
+            }
+        }
         None => {
             let waiting = install.ledger.unacknowledged(1).await.ok().map(|rows| !rows.is_empty());
             nothing(asked, &zone, waiting)
         }
     })
+}
+
+/// `--at` as the two days it stands for.
+fn spanned(asked: &WhyDeal) -> WhyDeal {
+    let (from, until) =
+        asked.at.map_or((asked.from, asked.until), |span| (Some(span.first), Some(span.last)));
+    WhyDeal {
+        from,
+        until,
+        deal: asked.deal.clone(),
+        to: asked.to.clone(),
+        prompt: asked.prompt.clone(),
+        at: None,
+    }
+}
+
+/// What the model was sent when it decided this.
+async fn prompt_of(log: &AuditLog, answer: &Answer) -> Result<Prompt, CliError> {
+    let Some(hash) = &answer.row.prompt_hash else { return Ok(Prompt::Absent) };
+    let prompt = log.prompt_bytes(hash).await;
+    prompt.map_err(|source| CliError::AuditLog { operation: "read the prompt", source })
+}
+
+/// The prompt into a file of its own, never over another one.
+fn written(report: Report, prompt: &Prompt, path: &Path) -> Report {
+    let failed =
+        |why: String| Three::new("the prompt was not written", why, "holdfast why deal ID --prompt FILE");
+    let Prompt::Exact(bytes) = prompt else {
+        return report.but(failed(words(prompt).to_owned()));
+    };
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match file.and_then(|mut file| file.write_all(bytes)) {
+        Ok(()) => report,
+        Err(error) => report.but(failed(format!("`{}`: {error}", path.display()))),
+    }
+}
+
+const fn words(prompt: &Prompt) -> &'static str {
+    match prompt {
+        Prompt::Exact(_) => "kept, byte for byte",
+        Prompt::Erased => "erased",
+        Prompt::Absent => "none is kept",
+        Prompt::Altered => "ALTERED: the stored bytes do not have this hash; run holdfast verify",
+    }
 }
 
 /// From the first moment of one day to the last of the other, in the company's zone. `None`: no such window.
@@ -78,7 +133,7 @@ fn stage_id(stages: &Stages, text: &str) -> String {
 }
 
 /// The answer in sentences, then the row.
-pub(crate) fn report(answer: &Answer, setting: &Setting<'_>) -> Report {
+pub(crate) fn report(answer: &Answer, prompt: &Prompt, setting: &Setting<'_>) -> Report {
     let row = &answer.row;
     let mut lines = vec![Line::text(sentence(row, setting))];
     lines.push(Line::text(match row.because.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
@@ -97,8 +152,15 @@ pub(crate) fn report(answer: &Answer, setting: &Setting<'_>) -> Report {
             time(on.occurred_at, setting),
         )));
     }
-    lines.extend(row_lines(row, setting));
-    let json = json!({"found": true, "row": row, "reads": answer.reads, "turned_on": answer.turned_on});
+    lines.extend(row_lines(row, prompt, setting));
+    let text = match prompt {
+        Prompt::Exact(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Prompt::Erased | Prompt::Absent | Prompt::Altered => None,
+    };
+    let json = json!({
+        "found": true, "row": row, "reads": answer.reads, "turned_on": answer.turned_on,
+        "prompt": {"is": words(prompt), "text": text},
+    });
     Report::done(lines, json)
 }
 
@@ -147,7 +209,7 @@ fn what_of(row: &Row) -> String {
 }
 
 /// The row itself, the parts that people ask for.
-fn row_lines(row: &Row, setting: &Setting<'_>) -> Vec<Line> {
+fn row_lines(row: &Row, prompt: &Prompt, setting: &Setting<'_>) -> Vec<Line> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     let mut lines = vec![
         Line::item(Status::Ok, "row", format!("{} {} {}", row.seq, row.verb, row.decision)),
@@ -155,6 +217,7 @@ fn row_lines(row: &Row, setting: &Setting<'_>) -> Vec<Line> {
         Line::item(Status::Ok, "run", text(&row.run_id)),
         Line::item(Status::Ok, "model", text(&row.model_version)),
         Line::item(Status::Ok, "prompt", text(&row.prompt_hash)),
+        prompt_line(prompt),
         Line::item(Status::Ok, "config", text(&row.config_version)),
         Line::item(Status::Ok, "chain", row.hash.clone()),
     ];
@@ -165,6 +228,18 @@ fn row_lines(row: &Row, setting: &Setting<'_>) -> Vec<Line> {
         lines.push(Line::Copy(format!("{url}/audit/{}", row.seq)));
     }
     lines
+}
+
+fn prompt_line(prompt: &Prompt) -> Line {
+    let (status, text) = match prompt {
+        Prompt::Exact(bytes) => {
+            (Status::Ok, format!("{}, {} bytes; --prompt FILE writes them", words(prompt), bytes.len()))
+        }
+        Prompt::Erased => (Status::Warn, words(prompt).to_owned()),
+        Prompt::Absent => (Status::Ok, words(prompt).to_owned()),
+        Prompt::Altered => (Status::Fail, words(prompt).to_owned()),
+    };
+    Line::item(status, "its bytes", text)
 }
 
 /// Absence is an answer.
@@ -190,7 +265,14 @@ mod tests {
 
     fn asked(from: Option<&str>, until: Option<&str>) -> WhyDeal {
         let date = |text: Option<&str>| text.map(|text| text.parse().unwrap());
-        WhyDeal { deal: DealId::new("4187").unwrap(), to: None, from: date(from), until: date(until) }
+        WhyDeal {
+            deal: DealId::new("4187").unwrap(),
+            to: None,
+            from: date(from),
+            until: date(until),
+            at: None,
+            prompt: None,
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use types::{Actor, Target, Timestamp};
 
 /// Entries of one transaction, each with an entry of its own that names them.
 const ROWS: i32 = 5_000;
+/// Transactions of one call; the next one goes on from there.
+const ROUNDS: u32 = 200;
 
 /// What a retention took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -31,9 +33,9 @@ impl AuditLog {
     pub async fn retain(&self, before: Timestamp, by: &Actor, at: Timestamp) -> Result<Retained, Error> {
         let session = self.session(Role::Retainer).await?;
         let mut retained = Retained::default();
-        loop {
+        for _ in 0..ROUNDS {
             match retain_once(&session, before, by, at).await {
-                Ok(None) => return Ok(retained),
+                Ok(None) => break,
                 Ok(Some(more)) => {
                     retained.entries = retained.entries.saturating_add(more.entries);
                     retained.parts = retained.parts.saturating_add(more.parts);
@@ -46,6 +48,7 @@ impl AuditLog {
                 }
             }
         }
+        Ok(retained)
     }
 }
 

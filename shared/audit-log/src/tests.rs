@@ -4,6 +4,7 @@ mod append;
 mod erase;
 mod hostile;
 mod migrate;
+mod mutants;
 mod read;
 mod retain;
 mod roles;
