@@ -1,9 +1,9 @@
-//! Publishes where the log stands, signed, outside the database. Must never sign what does not follow the last
-//! checkpoint.
+//! Publishes where the log stands, signed, outside the database. Must never sign what does not follow the
+//! last checkpoint.
 //!
 //! Each one goes into the ledger's table, which the database's owner cannot edit, and the first of a day also
-//! to people's channel. Between two of them the new rows are recomputed, so a log that was written anew is not
-//! signed but reported.
+//! to people's channel. Between two of them the new rows are recomputed, so a log that was written anew is
+//! not signed but reported.
 use crate::{AuditError, DAY_MS, Deps};
 use audit_log::{Seal, open_checkpoint};
 use ledger::{Notice, StoredCheckpoint};

@@ -15,8 +15,8 @@ pub enum AuditError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] ledger::LedgerError),
-    /// The last checkpoint in the ledger is not one of ours: somebody edited it, or the key was changed and the
-    /// old public key is not in `CHECKPOINT_PUBLIC_KEY`.
+    /// The last checkpoint in the ledger is not one of ours: somebody edited it, or the key was changed and
+    /// the old public key is not in `CHECKPOINT_PUBLIC_KEY`.
     #[error("the last checkpoint, of row `{size}`, cannot be believed; no other one is signed after it")]
     LastCheckpoint {
         /// Entries it says it covers.

@@ -126,8 +126,8 @@ pub async fn handle(deps: &Deps, event: Value) -> Result<Response, AuditError> {
     }
 }
 
-/// Takes the personal half out of entries that are older than the settings say; the database itself refuses to
-/// go below its floor.
+/// Takes the personal half out of entries that are older than the settings say; the database itself refuses
+/// to go below its floor.
 async fn retain(deps: &Deps) -> Result<Retained, AuditError> {
     let now_ms = deps.ledger.clock().now_ms();
     let kept_ms = i64::from(deps.retention_days).saturating_mul(DAY_MS);

@@ -1,8 +1,8 @@
 //! Does the audit log keep up? Looked at once a minute a process. Must never let a tool write on a log that
 //! nobody knows the end of.
 //!
-//! The outbox itself is asked, not the function that empties it: an audit function that does not run cannot say
-//! that it is behind.
+//! The outbox itself is asked, not the function that empties it: an audit function that does not run cannot
+//! say that it is behind.
 use ledger::Ledger;
 use tokio::sync::Mutex;
 

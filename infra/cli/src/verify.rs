@@ -1,5 +1,5 @@
-//! `holdfast verify`: recomputes the audit log and holds it against every checkpoint. Must never call a log whole
-//! that it did not read to its end, nor believe a checkpoint that nobody signed.
+//! `holdfast verify`: recomputes the audit log and holds it against every checkpoint. Must never call a log
+//! whole that it did not read to its end, nor believe a checkpoint that nobody signed.
 use crate::arguments::Verify;
 use crate::error::CliError;
 use crate::install::Install;

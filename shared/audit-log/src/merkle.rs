@@ -3,7 +3,8 @@
 use crate::canonical::{digest_from_hex, hex, sha256};
 use serde::{Deserialize, Serialize};
 
-/// The right edge of the tree: the roots of its whole subtrees, largest first. It is all that is needed to go on.
+/// The right edge of the tree: the roots of its whole subtrees, largest first. It is all that is needed to go
+/// on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Edge {
     size: u64,

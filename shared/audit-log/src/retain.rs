@@ -28,8 +28,8 @@ impl AuditLog {
     /// `retention` that name them. The hashes stay, so the chain verifies as before.
     ///
     /// # Errors
-    /// [`Error::Retain`]: no answer, or `before` lies within the 183 days that the database keeps whatever it is
-    /// asked; and the connection's errors. What was taken until then stays taken; asking again goes on.
+    /// [`Error::Retain`]: no answer, or `before` lies within the 183 days that the database keeps whatever it
+    /// is asked; and the connection's errors. What was taken until then stays taken; asking again goes on.
     pub async fn retain(&self, before: Timestamp, by: &Actor, at: Timestamp) -> Result<Retained, Error> {
         let session = self.session(Role::Retainer).await?;
         let mut retained = Retained::default();

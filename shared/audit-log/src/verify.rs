@@ -369,8 +369,8 @@ impl AuditLog {
         Ok(bad)
     }
 
-    /// The parts of a prompt are counted from zero without a gap, and each prompt belongs to an entry. (That they
-    /// are the right ones, each entry told.)
+    /// The parts of a prompt are counted from zero without a gap, and each prompt belongs to an entry. (That
+    /// they are the right ones, each entry told.)
     async fn order_damage(&self, pass: &Pass) -> Result<Option<(i64, Damage)>, Error> {
         let rows = self
             .read(

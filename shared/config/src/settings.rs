@@ -6,8 +6,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-/// The least number of days that the personal half of an audit entry is kept: six months, as the European AI Act
-/// asks of the logs of those who use such a system.
+/// The least number of days that the personal half of an audit entry is kept: six months, as the European AI
+/// Act asks of the logs of those who use such a system.
 pub const RETENTION_DAYS_MIN: u32 = 183;
 
 /// Everything that is fixed for the life of a process. Secrets are kept apart: [`crate::Secrets`].
@@ -39,8 +39,8 @@ pub struct Settings {
     pub deputy_phone: Option<String>,
     /// `LINK_PUBLIC_KEY`: the Ed25519 key that page links are verified with.
     pub link_public_key: Option<[u8; 32]>,
-    /// `CHECKPOINT_PUBLIC_KEY`: the Ed25519 keys that checkpoints of the audit log are verified with; the old ones
-    /// stay in the list.
+    /// `CHECKPOINT_PUBLIC_KEY`: the Ed25519 keys that checkpoints of the audit log are verified with; the old
+    /// ones stay in the list.
     pub checkpoint_public_keys: Vec<[u8; 32]>,
     /// `AUDIT_RETENTION_DAYS`: how long the personal half of an audit entry is kept, in days.
     pub audit_retention_days: u32,

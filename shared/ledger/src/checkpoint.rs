@@ -1,5 +1,5 @@
-//! Published checkpoints of the audit log, kept apart from the log: whoever owns the database cannot edit this
-//! table. Must never overwrite one.
+//! Published checkpoints of the audit log, kept apart from the log: whoever owns the database cannot edit
+//! this table. Must never overwrite one.
 use crate::error::LedgerError;
 use crate::outbox::Ping;
 use crate::{Ledger, STORE_TIMEOUT, keyed, n, s};
@@ -50,8 +50,8 @@ impl Notice {
 }
 
 impl Ledger {
-    /// Publishes a checkpoint; with `notice` people are told, in the same transaction. False when there is one
-    /// of that size already.
+    /// Publishes a checkpoint; with `notice` people are told, in the same transaction. False when there is
+    /// one of that size already.
     ///
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.

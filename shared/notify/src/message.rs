@@ -171,8 +171,8 @@ pub fn info(text: &str, links: &[Link]) -> Message {
     Message::new(escape(text, TEXT_CHARS_MAX), links)
 }
 
-/// A checkpoint of the audit log, to be kept as it is. The note is ours, and any line that could be markup ends
-/// the attempt to show it.
+/// A checkpoint of the audit log, to be kept as it is. The note is ours, and any line that could be markup
+/// ends the attempt to show it.
 #[must_use]
 pub fn checkpoint(note: &str, links: &[Link]) -> Message {
     let plain = |c: char| c.is_alphanumeric() || "\n \u{2014}+/=._-".contains(c);

@@ -1,8 +1,9 @@
 //! How fast the audit log takes rows, verifies and answers, on a real Postgres with every commit on disk.
+//! Must never measure a log that it did not verify.
 //!
-//! `cargo bench -p tests --bench audit` appends for some seconds in each way, then lets the log grow and asks at
-//! each size. `AUDIT_ROWS=10000,100000,1000000` names the sizes (the last is also what is loaded; ten million
-//! take some 5 GB and the time that the rate below says).
+//! `cargo bench -p tests --bench audit` appends for some seconds in each way, then lets the log grow and asks
+//! at each size. `AUDIT_ROWS=10000,100000,1000000` names the sizes (the last is also what is loaded; ten
+//! million take some 5 GB and the time that the rate below says).
 use audit_log::{AppendResult, AuditLog};
 use ledger::{ENTRY_SCHEMA_VERSION, Entry, PartRef};
 use std::convert::Infallible;

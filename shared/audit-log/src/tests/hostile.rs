@@ -1,5 +1,5 @@
-//! A database owner who can do anything, and what the verifier says of it. Must never tell the verifier what was
-//! done.
+//! A database owner who can do anything, and what the verifier says of it. Must never tell the verifier what
+//! was done.
 use super::*;
 use crate::{CheckpointSigner, Damage, Kept, Query, open_checkpoint};
 
@@ -122,8 +122,8 @@ const DEEDS: [(&str, &str, bool); 15] = [
     ("backdates an erasure", "UPDATE audit.erasure SET request = 'R-0', entries = 1", true),
 ];
 
-/// The same done with the head's hash and every later row made anew by the database's own functions: a forger who
-/// knows the format as well as we do.
+/// The same done with the head's hash and every later row made anew by the database's own functions: a forger
+/// who knows the format as well as we do.
 const FORGED_TAIL: &str = "DO $$ DECLARE r audit.entry; last bytea; b bytea; BEGIN \
     UPDATE audit.payload SET bytes = convert_to(replace(convert_from(bytes, 'UTF8'), 'somebody else', 'us'), 'UTF8') \
       WHERE seq = 8; \
@@ -165,42 +165,45 @@ async fn whatever_the_owner_does_is_found_from_inside_or_against_a_checkpoint() 
     }
 }
 
-/// One random change of one value anywhere that is evidence: a byte flipped, a number moved, a null set or taken.
+/// Everything that is evidence.
+const COLUMNS: [(&str, &[&str]); 7] = [
+    (
+        "entry",
+        &[
+            "seq",
+            "entry_id",
+            "stream",
+            "event_no",
+            "occurred_at",
+            "actor",
+            "verb",
+            "state",
+            "reason",
+            "mode",
+            "tier",
+            "intent_id",
+            "run_id",
+            "step",
+            "prompt_hash",
+            "model_version",
+            "config_version",
+            "subject",
+            "commitment",
+            "prev",
+            "hash",
+        ],
+    ),
+    ("payload", &["seq", "salt", "bytes", "target_id", "customer_id", "to_stage", "erased_by"]),
+    ("subject", &["seq", "person"]),
+    ("prompt", &["hash", "ord", "part_hash"]),
+    ("prompt_part", &["hash", "bytes", "erased_by"]),
+    ("erasure", &["seq", "request", "entries", "parts"]),
+    ("head", &["seq", "hash"]),
+];
+
+/// One random change of one value anywhere that is evidence: a byte flipped, a number moved, a null set or
+/// taken.
 async fn change_something(log: &Log, dice: &mut Dice) -> Option<String> {
-    const COLUMNS: [(&str, &[&str]); 7] = [
-        (
-            "entry",
-            &[
-                "seq",
-                "entry_id",
-                "stream",
-                "event_no",
-                "occurred_at",
-                "actor",
-                "verb",
-                "state",
-                "reason",
-                "mode",
-                "tier",
-                "intent_id",
-                "run_id",
-                "step",
-                "prompt_hash",
-                "model_version",
-                "config_version",
-                "subject",
-                "commitment",
-                "prev",
-                "hash",
-            ],
-        ),
-        ("payload", &["seq", "salt", "bytes", "target_id", "customer_id", "to_stage", "erased_by"]),
-        ("subject", &["seq", "person"]),
-        ("prompt", &["hash", "ord", "part_hash"]),
-        ("prompt_part", &["hash", "bytes", "erased_by"]),
-        ("erasure", &["seq", "request", "entries", "parts"]),
-        ("head", &["seq", "hash"]),
-    ];
     let (table, columns) = COLUMNS[dice.below(COLUMNS.len())];
     let column = columns[dice.below(columns.len())];
     let owner = connect(&log.address).await;
