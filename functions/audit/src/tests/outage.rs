@@ -225,9 +225,11 @@ async fn a_full_disk_keeps_the_rows_waiting_and_parks_none() {
     fill(disk.as_ref(), &small_url).await;
 
     // Text that no database compresses.
-    let noise = |n: u64| (0..2_500).map(|i| sha256_hex(format!("{n}-{i}").as_bytes())).collect::<String>();
+    let noise = |n: u64| (0..1_200).map(|i| sha256_hex(format!("{n}-{i}").as_bytes())).collect::<String>();
     let rows: Vec<Entry> = (1..=30).map(|n| Entry { because: Some(noise(n)), ..entry(n) }).collect();
-    world.deps.ledger.append_outbox(&rows).await.unwrap();
+    for some in rows.chunks(5) {
+        world.deps.ledger.append_outbox(some).await.unwrap();
+    }
     let error = handle(&on_small, json!({"sweep": "outbox"})).await.unwrap_err();
     let AuditError::Log(audit_log::Error::Append(fault)) = &error else { panic!("{}", error.chain()) };
     assert_eq!(fault.code.as_deref(), Some("53100"), "{fault}");
