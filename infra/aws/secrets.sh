@@ -2,7 +2,7 @@
 # The secrets of one install, as SecureString parameters: CloudFormation can make none. docs/DEPLOY.md says when.
 # Nothing secret is shown, or passed as an argument that others on this machine could read.
 #
-#   secrets.sh ask [NAME]               at any time: asks for the tokens, makes the key of the page links
+#   secrets.sh ask [NAME]               at any time: asks for the tokens, makes the keys
 #   secrets.sh addresses STACK [NAME]   after each deploy: the flags' and the log's addresses, the log's logins
 set -euo pipefail
 
@@ -51,6 +51,7 @@ ask() {
         put link_signing_key "$key"
     fi
     printf 'LinkPublicKey=%s\n' "$(public_half "$key")"
+    has checkpoint_key || put checkpoint_key "$(openssl rand -hex 32)"
 }
 
 output() {
@@ -111,12 +112,12 @@ addresses() {
         [ -n "$secret" ] || die "the secret $name/log/owner cannot be read"
         put database_url_owner "postgres://holdfast_owner:$secret@$log/holdfast?sslmode=disable"
         migrate
-        login audit writer
+        login audit writer reader retainer
         login console reader eraser judge
     else
         want database_url_owner 'Postgres: address for the owner of the database'
         migrate
-        want database_url_audit 'Postgres: address for a login with the role writer'
+        want database_url_audit 'Postgres: address for a login with the roles writer, reader, retainer'
         want database_url_console 'Postgres: address for a login with the roles reader, eraser, judge'
     fi
 }

@@ -182,10 +182,11 @@ fn the_logins_of_the_log_have_their_roles_and_no_other() {
         for statement in statements {
             client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
         }
-        for (login, roles) in
-            [("holdfast_audit", &["writer"][..]), ("holdfast_console", &["reader", "eraser", "judge"])]
-        {
-            for role in ["writer", "reader", "eraser", "judge"] {
+        for (login, roles) in [
+            ("holdfast_audit", &["writer", "reader", "retainer"][..]),
+            ("holdfast_console", &["reader", "eraser", "judge"]),
+        ] {
+            for role in ["writer", "reader", "eraser", "retainer", "judge"] {
                 let sql = "SELECT pg_has_role($1::text::name, audit.role_name($2)::name, 'MEMBER')";
                 let row = client.query_one(sql, &[&login, &role]).await.expect("an answer");
                 assert_eq!(row.get::<_, bool>(0), roles.contains(&role), "{login} {role}");

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
 
+/// A row, or the key of one.
+type Row = HashMap<String, AttributeValue>;
+
 /// The partition of all of them; the sort key is the size, so that they are in order.
 const CHECKPOINT: &str = "checkpoint";
 
@@ -124,8 +127,8 @@ impl Ledger {
         &self,
         oldest_first: bool,
         limit: Option<i32>,
-        start: Option<HashMap<String, AttributeValue>>,
-    ) -> Result<(Vec<StoredCheckpoint>, Option<HashMap<String, AttributeValue>>), LedgerError> {
+        start: Option<Row>,
+    ) -> Result<(Vec<StoredCheckpoint>, Option<Row>), LedgerError> {
         let operation = "read checkpoints";
         let request = self
             .client
@@ -142,7 +145,7 @@ impl Ledger {
         let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
         let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
         let rows = output.items.unwrap_or_default();
-        let read = |row: &HashMap<String, AttributeValue>| {
+        let read = |row: &Row| {
             let text = |name: &str| row.get(name)?.as_s().ok().cloned();
             Some(StoredCheckpoint {
                 size: text("sk")?.parse().ok()?,
