@@ -170,6 +170,11 @@ impl Scene {
         stores::dynamo::client(STORES.1.dynamo.endpoint())
     }
 
+    /// The address of the tables, past every door.
+    pub fn tables_endpoint() -> String {
+        STORES.1.dynamo.endpoint().to_owned()
+    }
+
     /// Where the parameters answer.
     pub fn ssm_endpoint() -> &'static str {
         STORES.1.ssm.endpoint()
