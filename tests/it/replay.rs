@@ -488,3 +488,153 @@ fn a_request_whose_time_is_over_before_it_leaves_is_not_sent() {
         assert_eq!(scene.calls(&input.run_id).await.len(), 1);
     });
 }
+
+/// A run whose decision is stored and whose invocation then died: nothing that it wanted to write arrived.
+async fn decided_and_died(scene: &mut Scene, door: &Door, calls: &[(&str, Value)]) -> StepInput {
+    scene.standins.anthropic.script(vec![says(calls), says_nothing_more()]);
+    let mut input = scene.begin("reply_4411").await;
+    scene.step_to(&mut input, 1).await;
+    let mut decided = false;
+    door.rule(move |asked| {
+        let fate = if decided { Fate::Lose } else { Fate::Pass };
+        decided |= asked.is_write() && asked.body.contains("decision#");
+        fate
+    });
+    scene.step(&input).await.expect_err("it breaks off behind its decision");
+    door.open();
+    let transcript = scene.house.step.ledger.transcript(&input.run_id).await.expect("a transcript");
+    assert_eq!(transcript.decisions.get(&1).map(|decision| decision.calls.len()), Some(calls.len()));
+    // Its claim runs out with its deadline.
+    scene.clock.advance_ms(70_000);
+    input
+}
+
+/// Each call of the run's first decision: how it ended, once each; and the summary row's count.
+async fn ends_of(scene: &Scene, run_id: &RunId) -> (Vec<(String, EntryState, String)>, Vec<u64>) {
+    let entries = scene.entries(run_id).await;
+    let numbers: Vec<u64> = entries.iter().map(|entry| entry.event_no).collect();
+    assert_eq!(numbers, (1..=scene.run(run_id).await.event_no).collect::<Vec<_>>(), "no gap");
+    let transcript = scene.house.step.ledger.transcript(run_id).await.expect("a transcript");
+    let calls = transcript.intents.range((1, 0)..(2, 0)).map(|(_, intent)| {
+        let ends: Vec<_> =
+            entries.iter().filter(|entry| entry.intent_id.as_ref() == Some(&intent.intent_id)).collect();
+        assert_eq!(ends.len(), 1, "{intent:?}: {ends:?}");
+        let reason = ends[0].reason.map(|reason| reason.to_string()).unwrap_or_default();
+        (intent.tool.clone(), ends[0].state, reason)
+    });
+    let summaries = entries.iter().filter(|entry| entry.verb == "tool_calls");
+    let counts = summaries.filter_map(|entry| entry.detail.as_ref()?["calls"].as_u64());
+    (calls.collect(), counts.collect())
+}
+
+fn three_calls() -> [(&'static str, Value); 3] {
+    let [note, stage, _] = writers();
+    [("get_deal", json!({"deal_id": "4411"})), (note.tool, note.arguments), (stage.tool, stage.arguments)]
+}
+
+/// The same end for each of the three calls.
+fn all_three(state: EntryState, reason: &str) -> Vec<(String, EntryState, String)> {
+    three_calls().iter().map(|(tool, _)| ((*tool).to_owned(), state, reason.to_owned())).collect()
+}
+
+#[test]
+fn the_calls_of_a_dead_invocation_have_their_rows_when_a_halt_comes_first() {
+    run(async {
+        let (mut scene, door) = Scene::behind_a_door().await;
+        let input = decided_and_died(&mut scene, &door, &three_calls()).await;
+        scene.press_halt(&types::Scope::Global).await;
+        assert_eq!(scene.finish(&input).await, Next::Halted);
+        assert_eq!(
+            ends_of(&scene, &input.run_id).await,
+            (all_three(EntryState::Halted, "halted_global"), vec![])
+        );
+    });
+}
+
+#[test]
+fn the_calls_of_a_dead_invocation_have_their_rows_when_the_hour_of_parking_is_over() {
+    run(async {
+        let (mut scene, door) = Scene::behind_a_door().await;
+        let input = decided_and_died(&mut scene, &door, &three_calls()).await;
+        scene.flags::<()>(&["FLUSHALL"]).await;
+        assert_eq!(scene.finish(&input).await, Next::Halted);
+        let ends = ends_of(&scene, &input.run_id).await;
+        assert_eq!(ends, (all_three(EntryState::Halted, "parked_too_long"), vec![]));
+    });
+}
+
+#[test]
+fn the_calls_behind_one_that_a_person_must_look_at_have_their_rows() {
+    run(async {
+        let mut scene = Scene::new().await;
+        let [note, stage, _] = writers();
+        scene.go_live(note.tool).await;
+        let calls = [(note.tool, note.arguments), (stage.tool, stage.arguments), ("get_deal", json!({}))];
+        scene.standins.anthropic.script(vec![says(&calls), says_nothing_more()]);
+        let mut input = scene.begin("reply_4411").await;
+        scene.standins.hubspot.next(Matcher::any().method(note.method).path(note.path), Fault::Reset);
+        scene.step_to(&mut input, 1).await;
+        assert_eq!(settle(&mut scene, &input).await, None, "a person must look");
+        assert_eq!(scene.finish(&input).await, Next::Done);
+        let ended = scene.run(&input.run_id).await;
+        assert_eq!((ended.status, ended.reason), (RunStatus::Failed, Some(Reason::NeedsHuman)));
+        let entries = scene.entries(&input.run_id).await;
+        for behind in ["set_stage", "get_deal"] {
+            let rows: Vec<_> =
+                entries.iter().filter(|entry| entry.verb == behind && entry.step == Some(1)).collect();
+            assert_eq!(rows.len(), 1, "{behind}: {rows:?}");
+            assert_eq!((rows[0].state, rows[0].reason), (EntryState::Refused, Some(Reason::NeedsHuman)));
+        }
+    });
+}
+
+/// One answer with seventy calls: thirty are taken, one finds none left, and 39 share a row.
+async fn trips_and_breaks_at(nth: usize, lost: &Fate) -> bool {
+    let (mut scene, door) = Scene::behind_a_door().await;
+    let calls: Vec<_> = (0..70).map(|_| ("delete_deal", json!({"deal_id": "4411"}))).collect();
+    scene.standins.anthropic.script(vec![says(&calls)]);
+    let mut input = scene.begin("reply_4411").await;
+    scene.step_to(&mut input, 1).await;
+    let (mut decided, fate) = (false, lost.clone());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    door.rule(move |asked| {
+        let counts = asked.is_write() && decided && !asked.body.contains("calls_left");
+        decided |= asked.is_write() && asked.body.contains("decision#");
+        let hit = counts && counter.fetch_add(1, Ordering::SeqCst) + 1 == nth;
+        if hit { fate.clone() } else { Fate::Pass }
+    });
+    let mut next = None;
+    for _ in 0..20 {
+        // The platform tries a step again that broke off.
+        let Ok(output) = scene.step(&input).await else { continue };
+        next = Some(output.next);
+        match output.next {
+            Next::Continue => {}
+            Next::Wait => scene.clock.advance_ms(i64::from(output.wait_seconds) * 1_000),
+            Next::Halted | Next::Done => break,
+        }
+    }
+    assert_eq!(next, Some(Next::Halted), "write {nth}");
+    door.open();
+    let (ends, summaries) = ends_of(&scene, &input.run_id).await;
+    assert_eq!((ends.len(), summaries), (31, vec![39]), "write {nth}");
+    assert_eq!(ends[30].2, "tool_calls_per_run", "write {nth}");
+    let customer = Scene::customer("1234");
+    let halted = scene.control().await.halted_customers;
+    assert!(halted.contains_key(&customer), "write {nth}: the cap halted its customer");
+    count.load(Ordering::SeqCst) >= nth
+}
+
+#[test]
+fn a_trip_that_breaks_off_at_any_write_leaves_one_row_for_each_call_and_one_for_the_rest() {
+    for lost in [Fate::Lose, Fate::LoseAnswer] {
+        run(async {
+            let mut nth = 1;
+            while trips_and_breaks_at(nth, &lost).await {
+                nth += 1;
+            }
+            assert!(nth > 5, "only {nth} writes were broken");
+        });
+    }
+}

@@ -2,15 +2,15 @@
 //! skip the gate.
 use crate::step::{InHand, Next, StepOutput};
 use crate::trail::StepTrail;
-use crate::{StepError, close, rows, trip};
-use budget::TakeCall;
+use crate::{StepError, close, rest, rows, trip};
+use budget::{Amount, TakeCall};
 use config::Freshness;
 use gate::{Applied, Context, Decision as Verdict, Kind, OwnWrite, PermitTerms, Plan, Refusal, Tool, decide};
 use interlock::{Go, Standing};
 use ledger::{DecidedCall, Decision, Intent, IntentState, Run, RunStatus};
 use serde_json::Value;
 use std::sync::Arc;
-use types::{EntryState, IntentId, Mode, Reason, Target};
+use types::{Cap, EntryState, IntentId, Mode, Reason, Target};
 
 /// How one call went on.
 enum Call {
@@ -29,8 +29,8 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         tokio::join!(look_again(hand, go), hand.deps.log_lag.keeps_up(&hand.deps.ledger));
     let go = match standing {
         Standing::Go(go) => go,
-        Standing::Halted { scope, reason } => return stop(hand, decision, Some(&scope), reason).await,
-        Standing::OldEpoch => return stop(hand, decision, None, Reason::OldEpoch).await,
+        Standing::Halted { scope, reason } => return close::halted(hand, Some(&scope), reason).await,
+        Standing::OldEpoch => return close::halted(hand, None, Reason::OldEpoch).await,
         Standing::Parked(reason) => return close::park(hand, reason).await,
     };
     let mut trail = StepTrail::new(hand, decision);
@@ -42,22 +42,22 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
             Call::Again(output) | Call::Stop(output) => return Ok(output),
         }
     }
-    if decision.calls_dropped > 0 {
+    rest::summary(&mut trail, decision.calls_dropped);
+    let ends = match (decision.calls_dropped, decision.calls.is_empty()) {
+        (0, false) => None,
+        (0, true) => Some((EntryState::Applied, RunStatus::Done, Reason::Finished)),
         // The model's API wants an answer to every call, and there are more than anybody reads: the run ends
         // here.
-        rest_row(&mut trail, decision.calls_dropped);
-        trail.store().await?;
-        return close::finish(hand, RunStatus::Failed, Reason::ToolCallsPerRun, None).await;
-    }
-    let ends = decision.calls.is_empty().then_some((RunStatus::Done, Reason::Finished));
-    if ends.is_some() {
-        let mut entry = rows::run_entry(trail.hand, EntryState::Applied, Reason::Finished);
+        (1.., _) => Some((EntryState::Failed, RunStatus::Failed, Reason::ToolCallsPerRun)),
+    };
+    if let Some((state, _, reason)) = ends {
+        let mut entry = rows::run_entry(trail.hand, state, reason);
         entry.because = (!decision.text.is_empty()).then(|| decision.text.clone());
         entry.prompt = Some(decision.prompt.clone());
         entry.model_version = Some(decision.model_version.clone());
         trail.entries.push(entry);
     }
-    trail.advance(ends).await?;
+    trail.advance(ends.map(|(_, status, reason)| (status, reason))).await?;
     if ends.is_some() {
         if let Some(customer) = hand.customer() {
             hand.deps.ledger.release(customer, &hand.run.run_id).await;
@@ -65,20 +65,6 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         return Ok(hand.output(Next::Done, 0));
     }
     Ok(hand.output(Next::Continue, 0))
-}
-
-/// Calls that nobody works off any more: one row for all of them.
-fn rest_row(trail: &mut StepTrail<'_, '_>, calls: u64) {
-    if calls == 0 {
-        return;
-    }
-    let target = target_of(trail.hand);
-    let mut entry = rows::entry(trail.hand, "tool_calls", target, EntryState::Refused);
-    entry.reason = Some(Reason::ToolCallsPerRun);
-    entry.detail = Some(serde_json::json!({ "calls": calls }));
-    entry.prompt = Some(trail.decision.prompt.clone());
-    entry.model_version = Some(trail.decision.model_version.clone());
-    trail.entries.push(entry);
 }
 
 async fn look_again(hand: &InHand<'_>, go: Go) -> Standing {
@@ -91,28 +77,6 @@ async fn look_again(hand: &InHand<'_>, go: Go) -> Standing {
     hand.deps.interlock.check(bound, customer.as_ref()).await
 }
 
-/// A halt between the answer and the acts: each call of the answer gets its row, none is acted on.
-async fn stop(
-    hand: &mut InHand<'_>,
-    decision: &Decision,
-    scope: Option<&types::Scope>,
-    reason: Reason,
-) -> Result<StepOutput, StepError> {
-    let mut trail = StepTrail::new(hand, decision);
-    for (index, call) in decision.calls.iter().enumerate() {
-        let known = trail.hand.transcript.intents.get(&(trail.hand.run.n, index));
-        if known.is_some_and(|intent| intent.state != IntentState::Planned) {
-            continue;
-        }
-        let intent = new_intent(trail.hand, index, call, None)?;
-        trail.conclude(intent, None, EntryState::Halted, Some(reason), "Halted.".to_owned());
-        trail.make_room().await?;
-    }
-    rest_row(&mut trail, decision.calls_dropped);
-    trail.store().await?;
-    close::halted(hand, scope, reason).await
-}
-
 async fn one_call(
     trail: &mut StepTrail<'_, '_>,
     go: &Go,
@@ -120,10 +84,15 @@ async fn one_call(
     call: &DecidedCall,
 ) -> Result<Call, StepError> {
     let n = trail.hand.run.n;
-    if let Some(known) = trail.hand.transcript.intents.get(&(n, index)).cloned()
-        && let Some(answer) = settled(trail, &known).await?
-    {
-        return Ok(answer);
+    if let Some(known) = trail.hand.transcript.intents.get(&(n, index)).cloned() {
+        if rest::found_no_call_left(&known) {
+            // An invocation that died after these rows may not have halted yet.
+            let (cap, none, asked) = (Cap::ToolCallsPerRun, Amount::Calls(0), Amount::Calls(1));
+            return Ok(Call::Stop(trip::trip(trail.hand, cap, none, asked).await?));
+        }
+        if let Some(answer) = settled(trail, &known).await? {
+            return Ok(answer);
+        }
     }
     let intent_id = trail.hand.run.intent_id(n, index)?;
     let run_id = trail.hand.run.run_id.clone();
@@ -135,7 +104,7 @@ async fn one_call(
         trail.conclude(intent, None, EntryState::Refused, Some(reason), "No tool call is left.".to_owned());
         let behind = trail.decision.calls.len().saturating_sub(index).saturating_sub(1);
         let behind = u64::try_from(behind).unwrap_or(u64::MAX);
-        rest_row(trail, behind.saturating_add(trail.decision.calls_dropped));
+        rest::summary(trail, behind.saturating_add(trail.decision.calls_dropped));
         trail.store().await?;
         return Ok(Call::Stop(trip::trip(trail.hand, cap, left, asked).await?));
     }
@@ -202,7 +171,9 @@ async fn planned(
 
 async fn refused(trail: &mut StepTrail<'_, '_>, intent: Intent, refusal: Refusal) -> Result<Call, StepError> {
     if refusal.retry_ms.is_some() {
-        // The CRM was busy while planning: nothing happened, look again.
+        // The CRM was busy while planning: nothing happened, look again. What the calls before this one came
+        // to is stored first: its rows have their numbers.
+        trail.store().await?;
         return Ok(Call::Again(close::park(trail.hand, refusal.reason).await?));
     }
     let of_the_crm = matches!(
@@ -319,7 +290,7 @@ async fn ask(
     Ok(Call::Ended)
 }
 
-fn new_intent(
+pub(crate) fn new_intent(
     hand: &InHand<'_>,
     index: usize,
     call: &DecidedCall,
@@ -368,7 +339,7 @@ fn with_plan(intent: Intent, plan: &Plan, mode: Option<Mode>) -> Intent {
     }
 }
 
-fn target_of(hand: &InHand<'_>) -> Target {
+pub(crate) fn target_of(hand: &InHand<'_>) -> Target {
     match &hand.run.deal {
         Some(deal) => Target::new("deal", &deal.deal_id),
         None => Target::new("event", &hand.run.event.object_id),

@@ -1,9 +1,8 @@
 //! How a run ends, is held or parked. Must never end one without its entry.
-use crate::StepError;
-use crate::rows;
 use crate::step::{InHand, Next, StepOutput};
+use crate::{StepError, rest, rows};
 use config::metrics::{self, Metric};
-use ledger::{Commit, Entry, RunStatus, Stored};
+use ledger::{Commit, RunStatus, Stored};
 use types::{EntryState, Reason, Scope};
 
 /// How long a run may be parked (ms).
@@ -15,6 +14,7 @@ pub(crate) async fn halted(
     scope: Option<&Scope>,
     reason: Reason,
 ) -> Result<StepOutput, StepError> {
+    let mut left = rest::close(hand, EntryState::Halted, reason).await?;
     let status = if hand.run.bound.is_some() { RunStatus::Halted } else { RunStatus::Held };
     let mut entry = rows::run_entry(hand, EntryState::Halted, reason);
     entry.detail = Some(serde_json::json!({
@@ -22,7 +22,8 @@ pub(crate) async fn halted(
         "status": status.code(),
         "model_call": false,
     }));
-    end(hand, status, reason, vec![entry], Next::Halted).await
+    left.entries.push(entry);
+    end(hand, status, reason, left, Next::Halted).await
 }
 
 /// A switch gave no usable answer: look again, for an hour at most.
@@ -51,18 +52,20 @@ pub(crate) async fn finish(
     reason: Reason,
     tell: Option<String>,
 ) -> Result<StepOutput, StepError> {
+    let mut left = rest::close(hand, EntryState::Refused, reason).await?;
     let state = if status == RunStatus::Done { EntryState::Applied } else { EntryState::Failed };
     let mut entry = rows::run_entry(hand, state, reason);
     entry.because = tell;
-    end(hand, status, reason, vec![entry], Next::Done).await
+    left.entries.push(entry);
+    end(hand, status, reason, left, Next::Done).await
 }
 
-/// Stores the end together with its entries, then gives the customer's lease back.
+/// Stores the end together with its rows, then gives the customer's lease back.
 async fn end(
     hand: &mut InHand<'_>,
     status: RunStatus,
     reason: Reason,
-    entries: Vec<Entry>,
+    rows: Commit,
     next: Next,
 ) -> Result<StepOutput, StepError> {
     hand.run.status = status;
@@ -70,8 +73,7 @@ async fn end(
     hand.run.claim = None;
     hand.run.parked_since_ms = None;
     hand.run.ended_ms = Some(hand.deps.clock.now_ms());
-    let commit = Commit { entries, ..Commit::default() };
-    match hand.deps.ledger.commit(&mut hand.run, commit).await? {
+    match hand.deps.ledger.commit(&mut hand.run, rows).await? {
         Stored::Yes => {}
         Stored::Raced => return Err(StepError::Raced),
     }

@@ -8,6 +8,7 @@ mod close;
 mod error;
 mod lag;
 mod open;
+mod rest;
 mod rows;
 mod start;
 mod step;

@@ -138,6 +138,7 @@ impl InHand<'_> {
                 Flow::End(output) => return Ok(output),
             },
         };
+        self.transcript.decisions.insert(self.run.n, decision.clone());
         // 5 to 8  Plan, decide, apply each call; advance.
         act::act(self, go, &decision).await
     }

@@ -87,6 +87,11 @@ impl<'a, 'b> StepTrail<'a, 'b> {
         if self.intents.len() < GATHERED_MAX { Ok(()) } else { self.store().await }
     }
 
+    /// What has gathered, for a commit of somebody else's.
+    pub(crate) fn gathered(self) -> Commit {
+        Commit { messages: Vec::new(), intents: self.intents, entries: self.entries }
+    }
+
     /// Commits what has gathered; the run stays at this step.
     pub(crate) async fn store(&mut self) -> Result<(), StepError> {
         let intents = std::mem::take(&mut self.intents);
