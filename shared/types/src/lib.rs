@@ -6,6 +6,7 @@ mod clock;
 mod ids;
 mod mode;
 mod money;
+mod mutant;
 mod prices;
 mod reason;
 mod scope;
@@ -21,6 +22,9 @@ pub use ids::{
 pub use jiff::Timestamp;
 pub use mode::{EntryState, Mode, Tier};
 pub use money::UsdNanos;
+#[cfg(feature = "mutants")]
+pub use mutant::choose_mutant;
+pub use mutant::mutant;
 pub use prices::{PriceRow, Prices, Rates, price};
 pub use reason::Reason;
 pub use scope::Scope;
