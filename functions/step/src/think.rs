@@ -35,7 +35,9 @@ pub(crate) async fn think(hand: &mut InHand<'_>, go: &Go) -> Result<Flow<Decisio
             Flow::End(output) => return Ok(Flow::End(output)),
         };
         let (turn, overshot) = match one_try(hand, go, &body, &price, attempt).await? {
-            Flow::On(done) => done,
+            Flow::On(Some(done)) => done,
+            // Somebody else took money since the request was shaped: shape it anew by what is left.
+            Flow::On(None) => continue,
             Flow::End(output) => return Ok(Flow::End(output)),
         };
         if let Some((cap, left)) = overshot {
@@ -77,15 +79,19 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
             trip::trip(hand, Cap::TokensPerRun, Amount::Tokens(left.tokens), Amount::Tokens(asked)).await?;
         return Ok(Flow::End(end));
     };
-    let usd_left = left.usd.unwrap_or(hand.config.hot.caps.usd_per_day);
-    match affordable(price, bound, fits, usd_left) {
-        Some(max_tokens) => Ok(Flow::On(Body::assemble(&frozen, &messages, max_tokens))),
-        None => {
-            let asked = price.worst_case(bound, MAX_TOKENS_USEFUL.into());
-            let end = trip::trip(hand, Cap::UsdPerDay, Amount::Usd(usd_left), Amount::Usd(asked)).await?;
-            Ok(Flow::End(end))
-        }
+    let cap = hand.config.hot.caps.usd_per_day;
+    let (usd_left, pending) =
+        left.day.map_or((cap, UsdNanos::ZERO), |day| (day.left_under(cap), day.pending));
+    if let Some(max_tokens) = affordable(price, bound, fits, usd_left) {
+        return Ok(Flow::On(Body::assemble(&frozen, &messages, max_tokens)));
     }
+    let asked = price.worst_case(bound, MAX_TOKENS_USEFUL.into());
+    Ok(Flow::End(if usd_left.plus(pending) >= asked {
+        // Others hold the money and most of it comes back: wait for them, as for a rate limit.
+        close::park(hand, Reason::UsdPerDay).await?
+    } else {
+        trip::trip(hand, Cap::UsdPerDay, Amount::Usd(usd_left), Amount::Usd(asked)).await?
+    }))
 }
 
 /// An upper bound on the input tokens of a body.
@@ -114,14 +120,15 @@ fn affordable(price: &PriceRow, bound: u64, fits: u32, usd_left: UsdNanos) -> Op
     Some(low)
 }
 
-/// One HTTP try with its own reservation, settled by what came back.
+/// One HTTP try with its own reservation, settled by what came back. `None`: the day no longer pays for this
+/// body, and nothing was sent.
 async fn one_try(
     hand: &mut InHand<'_>,
     go: &Go,
     body: &Body,
     price: &PriceRow,
     attempt: u32,
-) -> Result<Flow<(Turn, Option<(Cap, Amount)>)>, StepError> {
+) -> Result<Flow<Option<(Turn, Option<(Cap, Amount)>)>>, StepError> {
     let hot = Arc::clone(&hand.config.hot);
     let bound = bound_of(hand, body);
     let max_tokens = u64::from(body.max_tokens());
@@ -141,6 +148,7 @@ async fn one_try(
     // INVARIANT (I12, I14): no first byte before the worst case of this very try is set aside.
     let reservation = match hand.deps.budget.reserve(ask).await? {
         Reserve::Reserved(reservation) => reservation,
+        Reserve::Tripped { cap: Cap::UsdPerDay, .. } | Reserve::SetAside { .. } => return Ok(Flow::On(None)),
         Reserve::Tripped { cap, left, asked } => {
             return Ok(Flow::End(trip::trip(hand, cap, left, asked).await?));
         }
@@ -166,7 +174,7 @@ async fn one_try(
         }
         Settled::Within { .. } | Settled::AlreadyEnded => None,
     };
-    Ok(Flow::On((turn, overshot)))
+    Ok(Flow::On(Some((turn, overshot))))
 }
 
 /// The try itself, raced against the switch.

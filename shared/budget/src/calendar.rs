@@ -40,6 +40,9 @@ pub(crate) fn today(now: Timestamp, zone: &str, open: Option<&OpenDay>) -> Resul
     let Some(open) = open else {
         return Ok(Today::Due { date: here.date(), from_ms: midnight_ms });
     };
+    if types::mutant("midnight_alone") && here.date() > open.date {
+        return Ok(Today::Due { date: here.date(), from_ms: midnight_ms });
+    }
     let mut from_ms = midnight_ms.max(open.from_ms.saturating_add(DAY_MS_MIN));
     if zone != open.zone {
         from_ms = from_ms.max(open.opened_ms.saturating_add(DAY_MS_MIN));

@@ -44,6 +44,14 @@ pub struct DayView {
     pub last_ms: Option<i64>,
 }
 
+impl DayView {
+    /// What can still be reserved under a configured cap, which binds where it is below the day's own.
+    #[must_use]
+    pub fn left_under(&self, configured: UsdNanos) -> UsdNanos {
+        self.left.minus(self.cap.minus(configured).max(UsdNanos::ZERO))
+    }
+}
+
 /// What became of a cap's change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CapChange {
@@ -200,7 +208,11 @@ impl Budget {
                 row: row.clone(),
                 attempt: None,
                 set: "SET cap = :new, usd_left = usd_left + :more",
-                condition: "cap = :old",
+                condition: if types::mutant("raise_twice") {
+                    "cap <> :old OR cap = :old"
+                } else {
+                    "cap = :old"
+                },
                 values: vec![
                     (":new", number(new.0)),
                     (":old", number(old.0)),
@@ -226,13 +238,20 @@ impl Budget {
     }
 }
 
+/// What calls under way have set aside on a day.
+pub(crate) fn pending_of(row: &str, item: &Item) -> Result<UsdNanos, BudgetError> {
+    let mut pending = UsdNanos::ZERO;
+    for entry in get_map(row, item, "pend")?.values() {
+        let malformed = |_| BudgetError::Malformed { row: row.to_owned(), field: "pend" };
+        let entry = entry.as_m().map_err(malformed)?;
+        pending = pending.plus(UsdNanos(get_number(row, entry, "usd")?));
+    }
+    Ok(pending)
+}
+
 pub(crate) fn view(date: &str, item: &Item) -> Result<DayView, BudgetError> {
     let row = day_row(date);
-    let mut pending = UsdNanos::ZERO;
-    for entry in get_map(&row, item, "pend")?.values() {
-        let entry = entry.as_m().map_err(|_| BudgetError::Malformed { row: row.clone(), field: "pend" })?;
-        pending = pending.plus(UsdNanos(get_number(&row, entry, "usd")?));
-    }
+    let pending = pending_of(&row, item)?;
     Ok(DayView {
         date: date.to_owned(),
         cap: UsdNanos(get_number(&row, item, "cap")?),

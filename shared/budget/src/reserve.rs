@@ -1,7 +1,7 @@
 //! Reserving one HTTP try's worst case: tokens of the run, dollars of the day. Must never be half done.
 use crate::{
     Budget, BudgetError, Reservation,
-    day::day_row,
+    day::{day_row, pending_of},
     row::{Change, Item, Update, get_map, get_number, get_text, number, text},
     run::run_row,
 };
@@ -58,6 +58,9 @@ impl fmt::Display for Amount {
 }
 
 /// May this try be sent? Only `Reserved` says yes, and only `Tripped` halts.
+///
+/// WHY NOT trip on the first refusal of the day: worst cases are many times what calls cost, so a day of which
+/// nothing is spent could be set aside whole, and everything would halt for money that comes back in seconds.
 #[must_use]
 #[derive(Debug)]
 pub enum Reserve {
@@ -71,6 +74,15 @@ pub enum Reserve {
         left: Amount,
         /// What the try would have needed.
         asked: Amount,
+    },
+    /// Not now: what is left does not pay for it, but calls under way hold enough that may come back.
+    SetAside {
+        /// What is left.
+        left: UsdNanos,
+        /// What calls under way have set aside.
+        pending: UsdNanos,
+        /// What the try would have needed.
+        asked: UsdNanos,
     },
     /// No: the run began before the last resume.
     OtherEpoch {
@@ -105,7 +117,10 @@ impl Budget {
     /// [`BudgetError`] when it is not known what was set aside. Ask again with the same id, or leave it: what
     /// was set aside is posted in full after the deadline.
     // INVARIANT (I14): every HTTP try has its own reservation, made before its first byte is sent.
-    pub async fn reserve(&self, ask: Ask) -> Result<Reserve, BudgetError> {
+    pub async fn reserve(&self, mut ask: Ask) -> Result<Reserve, BudgetError> {
+        if types::mutant("B7") {
+            ask.usd = UsdNanos(ask.usd.0 / 2);
+        }
         // FAIL-CLOSED: nothing and less than nothing would pass every cap.
         if ask.usd <= UsdNanos::ZERO || ask.tokens == 0 {
             return Err(BudgetError::Amount);
@@ -143,7 +158,12 @@ impl Budget {
             row: row.clone(),
             attempt: Some(ask.attempt_id.as_str()),
             set: "SET tokens_left = tokens_left - :t, att.#a = :entry",
-            condition: "epoch = :epoch AND tokens_left >= :t AND attribute_not_exists(att.#a)",
+            condition: match () {
+                () if types::mutant("tokens_below_zero") => {
+                    "epoch = :epoch AND (tokens_left < :t OR tokens_left >= :t) AND attribute_not_exists(att.#a)"
+                }
+                () => "epoch = :epoch AND tokens_left >= :t AND attribute_not_exists(att.#a)",
+            },
             values: vec![(":t", number(tokens)), (":epoch", number(epoch)), (":entry", entry(ask, day))],
         };
         let item = match self.change(update).await? {
@@ -170,6 +190,9 @@ impl Budget {
         let cap = ask.usd_per_day.unwrap_or(UsdNanos(i64::MAX));
         // Set when the open day's cap is above the configured one: that much of what is left does not count.
         let (mut day_cap_max, mut held_back) = (cap, UsdNanos::ZERO);
+        if types::mutant("B0") {
+            return self.read_compare_write(ask, day).await;
+        }
         for _ in 0..TRIES {
             let update = Update {
                 row: row.clone(),
@@ -202,12 +225,29 @@ impl Budget {
             day_cap_max = cap.max(day_cap);
             let left = UsdNanos(get_number(&row, &item, "usd_left")?).minus(held_back);
             if left < ask.usd {
-                let (left, asked) = (Amount::Usd(left), Amount::Usd(ask.usd));
-                return Ok(Side::Refused(Reserve::Tripped { cap: Cap::UsdPerDay, left, asked }));
+                return Ok(Side::Refused(day_refuses(left, pending_of(&row, &item)?, ask.usd)));
             }
         }
         self.give_tokens_back(ask).await;
         Err(BudgetError::Contended { row })
+    }
+
+    /// The protocol without its condition, for the tests that must catch it.
+    async fn read_compare_write(&self, ask: &Ask, day: &str) -> Result<Side, BudgetError> {
+        let row = day_row(day);
+        let item = self.read_day(day).await?;
+        let left = UsdNanos(get_number(&row, &item, "usd_left")?);
+        if left < ask.usd {
+            return Ok(Side::Refused(day_refuses(left, pending_of(&row, &item)?, ask.usd)));
+        }
+        let update = Update {
+            row,
+            attempt: Some(ask.attempt_id.as_str()),
+            set: "SET usd_left = :left, pend.#a = :entry",
+            condition: "attribute_exists(pk)",
+            values: vec![(":left", number(left.minus(ask.usd).0)), (":entry", entry(ask, day))],
+        };
+        self.change(update).await.map(|_| Side::Taken(day.to_owned()))
     }
 
     /// Undoes R1, once. Failing is safe: the run has fewer tokens than it could have.
@@ -228,7 +268,7 @@ impl Budget {
         let is_new =
             self.handed.lock().unwrap_or_else(PoisonError::into_inner).insert(ask.attempt_id.clone());
         // FAIL-CLOSED: one set of dollars pays for one try, so the second handle to it is not given.
-        if !is_new {
+        if !is_new && !types::mutant("B6") {
             return Reserve::AttemptReused;
         }
         Reserve::Reserved(Reservation {
@@ -242,8 +282,18 @@ impl Budget {
     }
 
     fn is_handed(&self, attempt_id: &AttemptId) -> bool {
-        self.handed.lock().unwrap_or_else(PoisonError::into_inner).contains(attempt_id)
+        !types::mutant("B6")
+            && self.handed.lock().unwrap_or_else(PoisonError::into_inner).contains(attempt_id)
     }
+}
+
+/// The day's refusal: used up, or set aside by calls that may give it back.
+// FAIL-CLOSED: neither lets the try go; only a person undoes the first.
+fn day_refuses(left: UsdNanos, pending: UsdNanos, asked: UsdNanos) -> Reserve {
+    if left.plus(pending) >= asked && !types::mutant("trip_on_pending") {
+        return Reserve::SetAside { left, pending, asked };
+    }
+    Reserve::Tripped { cap: Cap::UsdPerDay, left: Amount::Usd(left), asked: Amount::Usd(asked) }
 }
 
 /// The entry of a try, in the run's row and in the day's.

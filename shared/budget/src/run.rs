@@ -1,6 +1,6 @@
 //! The run's row: tokens and tool calls left. Must never be opened twice, nor give a call back.
 use crate::{
-    Amount, Budget, BudgetError,
+    Amount, Budget, BudgetError, DayView,
     row::{Change, Update, get_number, number, text},
 };
 use aws_sdk_dynamodb::{
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use std::collections::HashMap;
-use types::{Cap, Caps, Epoch, IntentId, RunId, UsdNanos};
+use types::{Cap, Caps, Epoch, IntentId, RunId};
 
 pub(crate) fn run_row(run_id: &RunId) -> String {
     format!("run#{run_id}")
@@ -27,14 +27,14 @@ pub enum OpenRun {
 }
 
 /// What is left, to shape the next call by. A hint: only a reservation counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     /// Tokens of the run; below zero after an overshoot.
     pub tokens: i64,
     /// Tool calls of the run.
     pub calls: i64,
-    /// Dollars of the day that pays now; `None` before the very first day.
-    pub usd: Option<UsdNanos>,
+    /// The day that pays now; `None` before the very first day.
+    pub day: Option<DayView>,
 }
 
 /// May this tool call be made?
@@ -105,7 +105,7 @@ impl Budget {
         Ok(Some(Left {
             tokens: get_number(&row, &item, "tokens_left")?,
             calls: get_number(&row, &item, "calls_left")?,
-            usd: self.day(zone).await?.map(|day| day.left),
+            day: self.day(zone).await?,
         }))
     }
 
@@ -124,7 +124,12 @@ impl Budget {
             row: row.clone(),
             attempt: None,
             set: "SET calls_left = calls_left - :one ADD taken :intents",
-            condition: "attribute_exists(pk) AND calls_left >= :one AND NOT contains(taken, :intent)",
+            condition: match () {
+                () if types::mutant("calls_below_zero") => {
+                    "(calls_left < :one OR calls_left >= :one) AND NOT contains(taken, :intent)"
+                }
+                () => "attribute_exists(pk) AND calls_left >= :one AND NOT contains(taken, :intent)",
+            },
             values: vec![
                 (":one", number(1)),
                 (":intent", text(intent_id.as_str())),

@@ -42,12 +42,16 @@ impl Budget {
         // FAIL-CLOSED: a negative price would make money.
         let usd_used = if used.usd < UsdNanos::ZERO { reservation.usd } else { used.usd };
         let usd_back = reservation.usd.minus(usd_used);
-        let row = day_row(&reservation.day);
+        let row = self.row_of(&reservation).await?;
         let of_day = Update {
             row: row.clone(),
             attempt: Some(reservation.attempt_id.as_str()),
             set: "SET usd_left = usd_left + :back, posted = posted + :used REMOVE pend.#a",
-            condition: "attribute_exists(pend.#a)",
+            // Without the first an update that the client repeats would pay twice.
+            condition: match () {
+                () if types::mutant("B1") || types::mutant("B5") => "attribute_exists(pk)",
+                () => "attribute_exists(pend.#a)",
+            },
             values: vec![(":back", number(usd_back.0)), (":used", number(usd_used.0))],
         };
         let (tokens, tokens_used) = (signed(reservation.tokens), signed(used.tokens));
@@ -72,12 +76,25 @@ impl Budget {
         })
     }
 
+    /// The day that pays: the reservation's own.
+    async fn row_of(&self, reservation: &Reservation) -> Result<String, BudgetError> {
+        if types::mutant("B5")
+            && let Some(open) = self.read_open().await?
+        {
+            return Ok(day_row(&open.day.date.to_string()));
+        }
+        Ok(day_row(&reservation.day))
+    }
+
     /// Ends a try whose answer was lost: everything set aside counts as used, for it may have been billed.
     ///
     /// # Errors
     /// As [`Budget::settle`].
     pub async fn charge_in_full(&self, reservation: Reservation) -> Result<Settled, BudgetError> {
-        let used = Used { tokens: reservation.tokens, usd: reservation.usd };
+        let mut used = Used { tokens: reservation.tokens, usd: reservation.usd };
+        if types::mutant("B4") {
+            used = Used { tokens: 0, usd: UsdNanos::ZERO };
+        }
         self.settle(reservation, used).await
     }
 }

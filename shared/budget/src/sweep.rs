@@ -50,7 +50,7 @@ impl Budget {
             let malformed = |_| BudgetError::Malformed { row: row.clone(), field: "pend" };
             let entry = entry.as_m().map_err(malformed)?;
             let deadline_ms = get_number(&row, entry, "deadline_ms")?;
-            if now_ms <= deadline_ms.saturating_add(MARGIN_MS) {
+            if now_ms <= deadline_ms.saturating_add(MARGIN_MS) && !types::mutant("B3") {
                 waiting = true;
                 continue;
             }
@@ -58,7 +58,12 @@ impl Budget {
             let of_day = Update {
                 row: row.clone(),
                 attempt: Some(attempt),
-                set: "SET posted = posted + :usd REMOVE pend.#a",
+                set: match () {
+                    () if types::mutant("B2") || types::mutant("B3") => {
+                        "SET usd_left = usd_left + :usd REMOVE pend.#a"
+                    }
+                    () => "SET posted = posted + :usd REMOVE pend.#a",
+                },
                 condition: "pend.#a.deadline_ms = :deadline AND pend.#a.usd = :usd",
                 values: vec![(":usd", number(usd.0)), (":deadline", number(deadline_ms))],
             };

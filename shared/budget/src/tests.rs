@@ -123,7 +123,11 @@ async fn what_is_reserved_is_set_aside_and_what_is_not_used_goes_back() {
     assert_eq!((reservation.day(), reservation.tokens()), ("2026-11-24", 600));
     assert_eq!(rig.day().await, ("2026-11-24".into(), [2_500, 2_469, 31, 0]));
     let left = rig.budget.left(&run(), AMS).await.expect("answered").expect("a run");
-    assert_eq!(left, Left { tokens: 400, calls: 30, usd: Some(UsdNanos(2_469 * CENT)) });
+    assert_eq!((left.tokens, left.calls), (400, 30));
+    let day = left.day.expect("a day");
+    assert_eq!((day.left, day.pending), (UsdNanos(2_469 * CENT), UsdNanos(31 * CENT)));
+    assert_eq!(day.left_under(UsdNanos(2_000 * CENT)), UsdNanos(1_969 * CENT), "a lower cap binds at once");
+    assert_eq!(day.left_under(UsdNanos(9_000 * CENT)), UsdNanos(2_469 * CENT), "a higher one does not");
     let settled = rig.budget.settle(reservation, used(250, 12)).await.expect("answered");
     assert_eq!(settled, Settled::Within { usd_left: UsdNanos(2_488 * CENT) });
     assert_eq!((rig.day().await.1, rig.tokens().await), ([2_500, 2_488, 0, 12], 750));
@@ -184,16 +188,25 @@ async fn when_the_day_refuses_the_run_gets_its_tokens_back() {
     rig.open_run(1_000, 30).await;
     let kept = rig.reserved(rig.ask("a", 100, 90, 100)).await;
     match rig.budget.reserve(rig.ask("b", 600, 31, 100)).await {
-        Ok(Reserve::Tripped { cap: Cap::UsdPerDay, left, asked }) => {
-            assert_eq!((left.to_string(), asked.to_string()), ("$0.10".into(), "$0.31".into()));
+        Ok(Reserve::SetAside { left, pending, asked }) => {
+            assert_eq!([left, pending, asked].map(|usd| usd.0 / CENT), [10, 90, 31]);
         }
         other => panic!("{other:?}"),
     }
+    let never = rig.budget.reserve(rig.ask("c", 600, 101, 100)).await;
+    assert!(matches!(never, Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. })), "no wait helps: {never:?}");
     assert_eq!((rig.day().await.1, rig.tokens().await), ([100, 10, 90, 0], 900));
     let _settled = rig.budget.settle(kept, used(100, 20)).await.expect("answered");
     let again = rig.reserved(rig.ask("b", 600, 31, 100)).await;
     let _settled = rig.budget.charge_in_full(again).await.expect("answered");
     assert_eq!((rig.day().await.1, rig.tokens().await), ([100, 49, 0, 51], 300));
+    match rig.budget.reserve(rig.ask("d", 100, 50, 100)).await {
+        Ok(Reserve::Tripped { cap: Cap::UsdPerDay, left, asked }) => {
+            assert_eq!((left.to_string(), asked.to_string()), ("$0.49".into(), "$0.50".into()));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(rig.tokens().await, 300);
 }
 
 /// B0 (read, compare, write). INVARIANT (I12).
@@ -211,15 +224,15 @@ async fn a_thousand_at_once_on_a_nearly_empty_cap_none_over_and_none_starved() {
             budget.reserve(ask).await
         });
     }
-    let (mut held, mut tripped) = (Vec::new(), 0);
+    let (mut held, mut wait) = (Vec::new(), 0);
     while let Some(answer) = tries.join_next().await {
-        let answer = answer.expect("no panic").expect("answered");
-        tripped += u32::from(matches!(answer, Reserve::Tripped { cap: Cap::UsdPerDay, .. }));
-        if let Reserve::Reserved(reservation) = answer {
-            held.push(reservation);
+        match answer.expect("no panic").expect("answered") {
+            Reserve::Reserved(reservation) => held.push(reservation),
+            Reserve::SetAside { .. } => wait += 1,
+            other => panic!("nothing is spent, and it said {other:?}"),
         }
     }
-    assert_eq!((held.len(), tripped), (9, 991), "as many as fit, and everybody has an answer");
+    assert_eq!((held.len(), wait), (9, 991), "as many as fit, and everybody has an answer");
     assert_eq!(rig.day().await.1, [300, 21, 279, 0]);
     assert_eq!(rig.tokens().await, 10_000_000 - 90);
     for reservation in held {
@@ -363,8 +376,10 @@ async fn a_change_of_the_cap_binds_the_next_reservation_and_makes_no_money() {
     assert_eq!(raise(150).await.expect("answered"), CapChange::Unchanged, "raised once");
     assert_eq!(rig.day().await.1, [150, 90, 60, 0]);
     assert_eq!(raise(50).await.expect("answered"), CapChange::Changed { old: usd(150), left: usd(-10) });
-    let refused = rig.budget.reserve(rig.ask("b", 10, 1, 50)).await;
-    assert!(matches!(refused, Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. })));
+    let refused = rig.budget.reserve(rig.ask("b", 10, 51, 50)).await;
+    assert!(matches!(refused, Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. })), "{refused:?}");
+    let waits = rig.budget.reserve(rig.ask("b", 10, 1, 50)).await;
+    assert!(matches!(waits, Ok(Reserve::SetAside { .. })), "{waits:?}");
     assert_eq!(rig.day().await.1, [50, -10, 60, 0]);
     let _settled = rig.budget.settle(held, used(10, 20)).await.expect("answered");
     assert_eq!(rig.day().await.1, [50, 30, 0, 20]);
@@ -392,7 +407,8 @@ async fn a_change_of_the_cap_binds_the_next_reservation_and_makes_no_money() {
 async fn the_lower_of_the_configured_and_the_open_days_cap_binds() {
     let rig = rig("2026-11-24T09:00:00Z").await;
     rig.open_run(10_000, 30).await;
-    let _held = rig.reserved(rig.ask("a", 10, 60, 100)).await;
+    let spent = rig.reserved(rig.ask("a", 10, 60, 100)).await;
+    let _settled = rig.budget.charge_in_full(spent).await.expect("answered");
     match rig.budget.reserve(rig.ask("b", 10, 30, 80)).await {
         Ok(Reserve::Tripped { cap: Cap::UsdPerDay, left, .. }) => {
             assert_eq!(left, Amount::Usd(UsdNanos(20 * CENT)))
@@ -400,9 +416,9 @@ async fn the_lower_of_the_configured_and_the_open_days_cap_binds() {
         other => panic!("{other:?}"),
     }
     let _fits = rig.reserved(rig.ask("c", 10, 20, 80)).await;
-    assert_eq!(rig.day().await.1, [100, 20, 80, 0]);
+    assert_eq!(rig.day().await.1, [100, 20, 20, 60]);
     let refused = rig.budget.reserve(rig.ask("d", 10, 30, 500)).await;
-    assert!(matches!(refused, Ok(Reserve::Tripped { .. })), "a higher one does not: {refused:?}");
+    assert!(matches!(refused, Ok(Reserve::SetAside { .. })), "a higher one does not: {refused:?}");
     assert_eq!(rig.tokens().await, 9_980);
 }
 
@@ -410,7 +426,8 @@ async fn the_lower_of_the_configured_and_the_open_days_cap_binds() {
 async fn a_change_of_zone_opens_no_second_day() {
     let rig = rig("2026-11-24T12:00:00Z").await;
     rig.open_run(10_000, 30).await;
-    let _spent = rig.reserved(rig.ask("a", 10, 90, 100)).await;
+    let spent = rig.reserved(rig.ask("a", 10, 90, 100)).await;
+    let _settled = rig.budget.charge_in_full(spent).await.expect("answered");
     let auckland = |attempt| Ask { zone: "Pacific/Auckland".into(), ..rig.ask(attempt, 10, 20, 100) };
     let refused = rig.budget.reserve(auckland("b")).await;
     assert!(matches!(refused, Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. })), "{refused:?}");
@@ -526,7 +543,7 @@ async fn whatever_happens_every_day_balances_and_no_day_gives_out_more_than_its_
             match what {
                 0..=3 => match rig.budget.reserve(rig.ask(&format!("a-{i}"), 10, amount, cap_cents)).await {
                     Ok(Reserve::Reserved(reservation)) => held.push((reservation, amount)),
-                    Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. }) => {}
+                    Ok(Reserve::Tripped { cap: Cap::UsdPerDay, .. } | Reserve::SetAside { .. }) => {}
                     other => panic!("{other:?}"),
                 },
                 4 | 5 if !held.is_empty() => {

@@ -33,7 +33,10 @@ impl Budget {
             .item("pk", text(&row))
             .item("mark", text(&mark))
             .item("at_ms", number(self.clock.now_ms()))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression(match () {
+                () if types::mutant("pings_each_time") => "attribute_not_exists(nothing)",
+                () => "attribute_not_exists(pk)",
+            })
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match request.send().await {
             Ok(_) => Ok(true),
