@@ -47,7 +47,7 @@ pub(crate) fn get() -> Vec<String> {
             missing.push(format!("{}: installed, and still not found", part.name));
         }
     }
-    for get in [cargo_lambda, aws_checks] {
+    for get in [cargo_lambda, aws_checks, get_dynamodb_local] {
         if let Err(why) = get(installer, &mut fresh) {
             missing.push(why);
         }
@@ -118,6 +118,43 @@ fn python(
     let mut pip = Command::new(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages);
     quiet(&format!("installing {name}"), &mut pip)
+}
+
+/// The npm package that carries DynamoDB Local, the vendor's own emulator. It is for tests alone: its licence
+/// allows to use it, not to hand it on.
+const DYNAMODB_LOCAL: &str = "amplify-dynamodb-simulator@2.9.30";
+
+/// The jar of DynamoDB Local, if it was got. The tests of the second store start it with `java`.
+#[must_use]
+pub fn dynamodb_local() -> Option<PathBuf> {
+    Some(dynamodb_folder().join("package/emulator/DynamoDBLocal.jar")).filter(|jar| jar.is_file())
+}
+
+fn dynamodb_folder() -> PathBuf {
+    target().join("xtask").join("dynamodb-local")
+}
+
+/// Unpacked from the package's own archive: nothing of the package is run.
+fn get_dynamodb_local(installer: Installer, fresh: &mut bool) -> Result<(), String> {
+    if !works("java", &["-version"]) {
+        install("Java", ("default-jre-headless", &["openjdk"]), installer, fresh)?;
+    }
+    if dynamodb_local().is_some() {
+        return Ok(());
+    }
+    let name = "DynamoDB Local";
+    if on_path("npm").is_none() {
+        install("npm", ("npm", &["node"]), installer, fresh).map_err(|why| format!("{name}: {why}"))?;
+    }
+    let folder = dynamodb_folder();
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{name}: {error}"))?;
+    let mut pack = Command::new("npm");
+    pack.args(["pack", "--silent", "--pack-destination"]).arg(&folder).arg(DYNAMODB_LOCAL);
+    quiet("getting DynamoDB Local", &mut pack)?;
+    let archive = format!("{}.tgz", DYNAMODB_LOCAL.replace('@', "-"));
+    let mut unpack = Command::new("tar");
+    unpack.current_dir(&folder).args(["-xzf", &archive]);
+    quiet("unpacking DynamoDB Local", &mut unpack)
 }
 
 fn venv() -> PathBuf {
