@@ -2,12 +2,14 @@
 //! drawn from a seed, over the real store. Must never ask the budget what it thinks of itself: the books are
 //! kept here a second time, and compared.
 //!
-//! | invariant | checker | broken variants that show it can fail |
+//! | invariant | checker | shown by |
 //! |---|---|---|
-//! | I12 what calls truly cost stays within the day's cap, and is in the day's row | `Life::check_days` | B0, B4, B5, B6, B7 |
-//! | I13 tokens and tool calls of a run | `Life::check_run` | `tokens_below_zero`, `calls_below_zero` |
-//! | I15 each ends once; left, pending and posted add up | `Life::check_days`, `Life::end` | B1, B2, B3 |
-//! | I16 a cap is raised once, a new day per 20 hours | `Life::check_days` | `raise_twice`, `midnight_alone` |
+//! | I12 the true cost of a day is within its cap and in its row | `Life::check_days` | B0, B4, B5, B7 |
+//! | I13 tokens and tool calls of a run | `Life::check_run`, `Life::call` | the two `.._below_zero` |
+//! | I14 one try, one reservation | `Life::answer` | B6 |
+//! | I15 one end each; left, pending, posted add up | `Life::check_days`, `Life::end` | B1, B2, B3 |
+//! | I16 a cap is raised once | `Life::check_days` | `raise_twice` |
+//! | I16 a new day per 20 hours | `Life::note_open` | `midnight_alone` |
 //! | I17 one ping a trip | `Life::trip` | `pings_each_time` |
 //! | a day of which nothing is spent trips nothing | `Life::refused` | `trip_on_pending` |
 mod life;

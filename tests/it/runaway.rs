@@ -89,8 +89,8 @@ fn a_hundred_calls_of_eighteen_cents_stop_at_a_dollar() {
         let mut scene = Scene::new().await;
         let hot = scene.house.step.hot.clone();
         let known = hot.get().await.hot;
-        // Output is nearly all that costs: 256 tokens are $0.18. That is the least that a useful call is bounded by, so five
-        // of them fit into a dollar if the last one is still let through.
+        // Output is nearly all that costs: 256 tokens are $0.18. That is the least that a useful call is
+        // bounded by, so five of them fit into a dollar if the last one is still let through.
         let output = 703_125;
         let tokens = i64::from(model::MAX_TOKENS_USEFUL);
         let rates = Rates { input: 1, cache_write_5m: 1, cache_write_1h: 1, cache_read: 0, output };
@@ -112,7 +112,11 @@ fn a_hundred_calls_of_eighteen_cents_stop_at_a_dollar() {
         let (calls, usd) = spent(&scene, "100 runs of one call of $0.18 on a day of $1.00").await;
         eprintln!("  {} refused before a byte was sent", ends - calls);
         assert_eq!(ends, 100);
-        assert_eq!((calls, usd), (5, UsdNanos(5 * (tokens * output + 1_000))), "five times what one truly costs");
+        assert_eq!(
+            (calls, usd),
+            (5, UsdNanos(5 * (tokens * output + 1_000))),
+            "five times what one truly costs"
+        );
         assert!(!scene.control().await.is_armed());
         assert_eq!(scene.standins.slack.messages().len(), 1, "one ping");
     });

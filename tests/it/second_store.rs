@@ -173,7 +173,7 @@ fn the_same_thousand_on_dynamodb_local() {
     });
 }
 
-/// A permit and a halt are asked for at once: either the halt's own answer lists the permit, or there is none.
+/// A permit and a halt are asked for at once: the halt's own answer lists the permit, or there is none.
 // INVARIANT (I3, I11)
 #[test]
 fn on_dynamodb_local_a_halt_lists_every_permit_that_it_did_not_refuse() {

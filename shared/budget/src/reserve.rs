@@ -59,8 +59,9 @@ impl fmt::Display for Amount {
 
 /// May this try be sent? Only `Reserved` says yes, and only `Tripped` halts.
 ///
-/// WHY NOT trip on the first refusal of the day: worst cases are many times what calls cost, so a day of which
-/// nothing is spent could be set aside whole, and everything would halt for money that comes back in seconds.
+/// WHY NOT trip on the first refusal of the day: worst cases are many times what calls cost, so a day of
+/// which nothing is spent could be set aside whole, and everything would halt for money that comes back in
+/// seconds.
 #[must_use]
 #[derive(Debug)]
 pub enum Reserve {
@@ -160,7 +161,8 @@ impl Budget {
             set: "SET tokens_left = tokens_left - :t, att.#a = :entry",
             condition: match () {
                 () if types::mutant("tokens_below_zero") => {
-                    "epoch = :epoch AND (tokens_left < :t OR tokens_left >= :t) AND attribute_not_exists(att.#a)"
+                    "epoch = :epoch AND (tokens_left < :t OR tokens_left >= :t) AND \
+                     attribute_not_exists(att.#a)"
                 }
                 () => "epoch = :epoch AND tokens_left >= :t AND attribute_not_exists(att.#a)",
             },

@@ -7,7 +7,7 @@ use types::{AttemptId, Cap, Caps, Clock, Epoch, Generation, IntentId, RunId, Sco
 
 const CENT: i64 = 10_000_000;
 const TURNS: usize = 60;
-const TOKENS: i64 = 1_200;
+const TOKENS: i64 = 300;
 const CALLS: u32 = 6;
 const HOUR_MS: i64 = 3_600_000;
 const ZONES: [&str; 4] =
@@ -219,8 +219,9 @@ impl Life {
             tokio::join!(self.processes[0].reserve(one.clone()), self.processes[1].reserve(other.clone()));
         self.note_open().await?;
         let (first, second) = (first.expect("answered"), second.expect("answered"));
-        self.asked(0, one, first).await?;
-        self.asked(1, other, second).await
+        let run = self.run;
+        self.asked((0, run), one, first).await?;
+        self.asked((1, run), other, second).await
     }
 
     /// What a call truly uses of its bound. Often it is met to the last token.
@@ -229,14 +230,19 @@ impl Life {
         if drawn > 60 { most } else { most * drawn / 100 }
     }
 
-    async fn asked(&mut self, process: usize, ask: Ask, answer: Reserve) -> Result<(), Broken> {
+    async fn asked(
+        &mut self,
+        (process, run): (usize, usize),
+        ask: Ask,
+        answer: Reserve,
+    ) -> Result<(), Broken> {
         let asked = (ask.usd.0, i64::try_from(ask.tokens).expect("small"));
         match answer {
             Reserve::Reserved(reservation) => {
                 self.sum.reserved += 1;
                 let truly = (self.part_of(asked.0), self.part_of(asked.1));
                 let (day, deadline_ms) = (reservation.day().to_owned(), ask.deadline_ms);
-                let (run, fate) = (self.run, Fate::Held);
+                let fate = Fate::Held;
                 self.tries.push(Try { day, run, asked, truly, deadline_ms, fate });
                 let at = self.tries.len() - 1;
                 self.hands.push(Hand { process, reservation, ask, at });
