@@ -167,7 +167,7 @@ impl Scene {
 
     /// Where the tables answer, past every door.
     pub fn dynamo() -> aws_sdk_dynamodb::Client {
-        stores::dynamo::client(STORES.1.dynamo.endpoint())
+        stores::dynamo::client(&Self::tables_endpoint())
     }
 
     /// The address of the tables, past every door.
