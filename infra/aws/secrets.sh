@@ -112,13 +112,13 @@ addresses() {
         [ -n "$secret" ] || die "the secret $name/log/owner cannot be read"
         put database_url_owner "postgres://holdfast_owner:$secret@$log/holdfast?sslmode=disable"
         migrate
-        login audit writer reader retainer
-        login console reader eraser judge
+        login audit writer reader eraser retainer
+        login console reader judge
     else
         want database_url_owner 'Postgres: address for the owner of the database'
         migrate
-        want database_url_audit 'Postgres: address for a login with the roles writer, reader, retainer'
-        want database_url_console 'Postgres: address for a login with the roles reader, eraser, judge'
+        want database_url_audit 'Postgres: address for a login with the roles writer, reader, eraser, retainer'
+        want database_url_console 'Postgres: address for a login with the roles reader, judge'
     fi
 }
 

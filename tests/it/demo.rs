@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -892,4 +892,58 @@ fn a_demo_that_is_killed_at_any_moment_goes_on_where_it_was() {
         }
     }
     assert!(open < MOMENTS / 2, "{open} of {MOMENTS} did not end");
+}
+
+/// Every file below a folder with its content, the secrets' own aside.
+fn files(folder: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.file_name().is_some_and(|name| name != "secrets.json")
+            && let Ok(bytes) = std::fs::read(&path)
+        {
+            found.push((path, bytes));
+        }
+    }
+}
+
+#[test]
+fn nothing_that_a_demo_logs_or_stores_holds_a_secret() {
+    let place = Place::new();
+    let mut command = command(&place, three_ports());
+    // What its own code and its clients say at their most talkative.
+    let output = command.env("RUST_LOG", "trace").output().expect("the demo");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let secrets = place.secrets();
+    let of = |name: &str| secrets[name].as_str().expect("a secret").to_owned();
+    let slack = standins::slack::WEBHOOK_PATH.to_owned();
+    let settings = standins::hubspot::Settings::default();
+    let canaries = [
+        ("the signing key", of("link_signing_key")),
+        ("the client secret", of("hubspot_client_secret")),
+        ("the CRM's token", settings.token),
+        ("the model's key", standins::anthropic::API_KEY.to_owned()),
+        ("the Slack address", slack),
+    ];
+    let mut written =
+        vec![(PathBuf::from("stdout"), output.stdout), (PathBuf::from("stderr"), output.stderr)];
+    let logged = text(&written[1].1).lines().filter(|line| line.contains("TRACE")).count();
+    assert!(logged > 100, "it was talkative: {logged} lines");
+    files(&place.folder(), &mut written);
+    assert!(written.len() > 20, "{} files", written.len());
+    let mut hits = Vec::new();
+    for (path, bytes) in &written {
+        let content = String::from_utf8_lossy(bytes);
+        for (name, canary) in &canaries {
+            if content.contains(canary.as_str()) {
+                hits.push(format!("{name} in {}", path.display()));
+            }
+        }
+    }
+    assert!(hits.is_empty(), "{hits:#?}");
+    // The PIN is printed once, on purpose: it is the demo's own. Nowhere else.
+    let pin = of("pin");
+    let shown = text(&written[1].1).lines().filter(|line| line.contains(&pin)).count();
+    assert!(shown <= 1, "the PIN is in {shown} lines of the log");
 }

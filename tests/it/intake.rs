@@ -330,6 +330,7 @@ fn an_event_that_was_stored_and_never_started_is_started_by_the_sweep_once() {
             starter: Starter::Local(starts),
             secrets: Arc::clone(&house.secrets),
             app_id: house.app_id,
+            erase_after_ms: house.erase_after_ms,
             clock: house.clock.clone(),
         };
         let events = Scene::events("reply_4411");

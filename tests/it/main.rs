@@ -20,6 +20,7 @@ mod metrics;
 mod money;
 mod pages;
 mod platform;
+mod privacy;
 mod races;
 mod receipt;
 mod replay;

@@ -945,3 +945,52 @@ fn the_console_fits_a_phone_and_a_desk() {
         camera.bless("console-would-have-1280x800.png", "would-have.png");
     });
 }
+
+#[test]
+fn a_person_is_exported_and_forgotten_from_the_console() {
+    run(Box::pin(async {
+        let mut site = Site::new().await;
+        site.sign_in().await;
+        site.work("reply_4411").await;
+        let page = site.console_get("/data-requests").await;
+        page.says(&["Data requests", "No request yet.", "Your company is the controller"]);
+        let her = ("contact", "704411");
+        let nobody = site.filled(&page, "/data-requests/export", &[]).await;
+        assert_eq!(nobody.status, 422, "{}", nobody.html);
+        let zip = site.filled(&page, "/data-requests/export", &[her]).await;
+        assert_eq!((zip.status, zip.html.starts_with("PK")), (200, true));
+        assert!(
+            zip.html.contains("m.vandijk@vandijk-logistics.example") && zip.html.contains("blacked-out.txt")
+        );
+
+        let (why, pin) = (("why", "she asked by letter"), site.scene.secrets.pin.clone());
+        let path = "/data-requests/erase";
+        for wrong in [
+            [her, ("why", "short"), ("word", "erase"), ("pin", pin.as_str())],
+            [her, why, ("word", "yes"), ("pin", pin.as_str())],
+            [her, why, ("word", "erase"), ("pin", "000000")],
+            [("contact", "her"), ("email", ""), ("name", "Ann"), ("why", "she asked by letter")],
+        ] {
+            let answer = site.filled(&page, path, &wrong).await;
+            assert_eq!(answer.status, 422, "{wrong:?}: {}", answer.html);
+        }
+        let open = site.scene.house.audit.ledger.open_requests().await.expect("requests");
+        assert_eq!(open, [], "nothing was opened");
+        let right = [her, why, ("word", "erase"), ("pin", pin.as_str())];
+        let answer = site.filled(&page, path, &right).await;
+        assert_eq!((answer.status, answer.location.as_str()), (303, "/data-requests?n=forget"));
+        site.console_get("/data-requests").await.says(&[
+            "contact 704411",
+            "to forget her",
+            "by Demo",
+            "Looking for",
+        ]);
+        for _ in 0..2 {
+            site.scene.settle_audit().await;
+        }
+        site.scene.settle_audit().await;
+        let page = site.console_get("/data-requests").await;
+        page.says(&["Done", "not kept"]);
+        assert!(!page.html.contains("704411"), "{}", page.html);
+    }));
+}

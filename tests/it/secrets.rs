@@ -183,8 +183,8 @@ fn the_logins_of_the_log_have_their_roles_and_no_other() {
             client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
         }
         for (login, roles) in [
-            ("holdfast_audit", &["writer", "reader", "retainer"][..]),
-            ("holdfast_console", &["reader", "eraser", "judge"]),
+            ("holdfast_audit", &["writer", "reader", "eraser", "retainer"][..]),
+            ("holdfast_console", &["reader", "judge"]),
         ] {
             for role in ["writer", "reader", "eraser", "retainer", "judge"] {
                 let sql = "SELECT pg_has_role($1::text::name, audit.role_name($2)::name, 'MEMBER')";

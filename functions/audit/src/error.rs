@@ -9,6 +9,9 @@ pub enum AuditError {
         `{{\"checkpoint\":\"audit\"}}`, `{{\"retention\":\"audit\"}}` and `{{\"migrate\":\"audit\"}}`"
     )]
     Payload,
+    /// A data request.
+    #[error(transparent)]
+    Privacy(#[from] privacy::PrivacyError),
     /// The log.
     #[error(transparent)]
     Log(#[from] audit_log::Error),
@@ -46,6 +49,7 @@ impl From<AuditError> for lambda_runtime::Diagnostic {
     fn from(error: AuditError) -> Self {
         let error_type = match &error {
             AuditError::Payload => "Payload",
+            AuditError::Privacy(_) => "Privacy",
             AuditError::Log(_) => "AuditLog",
             AuditError::Outbox(_) => "Outbox",
             AuditError::LastCheckpoint { .. } => "LastCheckpoint",

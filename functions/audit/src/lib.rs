@@ -1,10 +1,12 @@
-//! Carries audit entries from outbox to Postgres. Must never acknowledge a row that Postgres does not hold.
+//! Carries audit entries from outbox to Postgres, and data requests to their end. Must never acknowledge a
+//! row that Postgres does not hold.
 //!
 //! The stream is the doorbell: it makes rows appear soon. The sweep is the guarantee: a row stays in the
 //! outbox until it was appended and acknowledged, however long Postgres is away.
 
 mod checkpoint;
 mod error;
+mod requests;
 mod stream;
 mod sweep;
 #[cfg(test)]
@@ -93,6 +95,8 @@ pub enum Response {
     Checkpointed(Checkpointed),
     /// To the daily schedule.
     Retained(Retained),
+    /// To the operator's command.
+    Said(Value),
     /// To the deploy.
     Migrated {
         /// Always true: a migration that failed is an error.
@@ -101,14 +105,17 @@ pub enum Response {
 }
 
 /// One invocation: a batch of the outbox's stream, `{"sweep":"outbox"}` each minute, `{"checkpoint":"audit"}`
-/// each quarter of an hour, `{"retention":"audit"}` each day, or `{"migrate":"audit"}` after a deploy.
+/// each quarter of an hour, `{"retention":"audit"}` each day, a data request (`{"export":..}`,
+/// `{"erase":..}`), or `{"migrate":"audit"}` after a deploy.
 ///
 /// # Errors
 /// [`AuditError`]: a payload of another kind, or a store that gave no answer. Nothing is lost: the rows wait.
 pub async fn handle(deps: &Deps, event: Value) -> Result<Response, AuditError> {
     let named = |key: &str| event.get(key).and_then(Value::as_str);
     if named("sweep") == Some("outbox") {
-        return sweep::sweep(deps).await.map(Response::Swept);
+        let swept = sweep::sweep(deps).await?;
+        Box::pin(requests::sweep(deps)).await;
+        return Ok(Response::Swept(swept));
     }
     if named("checkpoint") == Some("audit") {
         return checkpoint::publish(deps).await.map(Response::Checkpointed);
@@ -119,6 +126,12 @@ pub async fn handle(deps: &Deps, event: Value) -> Result<Response, AuditError> {
     if named("migrate") == Some("audit") {
         deps.log.migrate().await?;
         return Ok(Response::Migrated { migrated: true });
+    }
+    if let Some(asked) = event.get("export") {
+        return Box::pin(requests::export(deps, asked)).await.map(Response::Said);
+    }
+    if let Some(asked) = event.get("erase") {
+        return Box::pin(requests::erase(deps, asked)).await.map(Response::Said);
     }
     match event.get("Records").and_then(Value::as_array) {
         Some(records) => Ok(Response::Stream(stream::stream(deps, records).await)),

@@ -2,6 +2,7 @@
 //! leads to safe.
 
 pub(crate) mod caps;
+pub(crate) mod data_requests;
 pub(crate) mod drafts;
 pub(crate) mod flip;
 pub(crate) mod halt;

@@ -55,13 +55,14 @@ pub(crate) enum Menu {
     Pipeline,
     Budgets,
     Waiting,
+    DataRequests,
     People,
     /// A page that is in no menu.
     None,
 }
 
 impl Menu {
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 9] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 10] = [
         (Self::Today, "/", "Today"),
         (Self::WouldHave, "/would-have", "Would-have log"),
         (Self::Tools, "/tools", "Tools"),
@@ -70,6 +71,7 @@ impl Menu {
         (Self::Pipeline, "/pipeline", "Pipeline stages"),
         (Self::Budgets, "/budgets", "Budgets"),
         (Self::Waiting, "/waiting", "Waiting"),
+        (Self::DataRequests, "/data-requests", "Data requests"),
         (Self::People, "/people", "People and keys"),
     ];
 }
@@ -90,7 +92,13 @@ impl Counts {
             Menu::Drafts => self.drafts,
             Menu::Pipeline => self.stage_asks,
             Menu::Waiting => self.waiting,
-            Menu::Today | Menu::Tools | Menu::Audit | Menu::Budgets | Menu::People | Menu::None => None,
+            Menu::Today
+            | Menu::Tools
+            | Menu::Audit
+            | Menu::Budgets
+            | Menu::DataRequests
+            | Menu::People
+            | Menu::None => None,
         }
     }
 }
@@ -100,7 +108,7 @@ impl Counts {
 pub(crate) struct Notice(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Everything that was done here can be said afterwards; the address carries the code, never the text.
-const NOTICES: [Notice; 18] = [
+const NOTICES: [Notice; 19] = [
     Notice("halted", "Your HALT is in. The strip above says what is confirmed."),
     Notice("judged", "Your judgement is saved."),
     Notice("undone", "Your judgement is taken back."),
@@ -117,6 +125,7 @@ const NOTICES: [Notice; 18] = [
     Notice("thrown", "The draft is thrown away."),
     Notice("revoked", "Revoked. The link works no more."),
     Notice("resumed", "Resumed. New runs may start; halted runs stay halted."),
+    Notice("forget", "The request is open. It is carried out within a few minutes."),
     Notice("moved", "Somebody changed it meanwhile. Look again. Nothing was changed."),
     Notice("gone", "It is not waiting any more. Nothing was changed."),
 ];

@@ -3,6 +3,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod budgets;
+pub(crate) mod data_requests;
 pub(crate) mod drafts;
 pub(crate) mod pipeline;
 pub(crate) mod resume;

@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod budgets;
 pub(crate) mod chart;
+pub(crate) mod data_requests;
 pub(crate) mod drafts;
 pub(crate) mod kit;
 pub(crate) mod layout;

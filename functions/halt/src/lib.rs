@@ -7,6 +7,7 @@ mod drill;
 mod enrol;
 mod error;
 mod fails;
+mod forget;
 mod look;
 mod ops;
 mod page;

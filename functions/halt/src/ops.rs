@@ -1,6 +1,6 @@
 //! Operations for those who may invoke the function: the minute's sweep and the operator's command.
 //! Must never be reachable through the function URL.
-use crate::{Deps, HaltError, drill, press, receipts, rows};
+use crate::{Deps, HaltError, drill, forget, press, receipts, rows};
 use interlock::{ControlHalt, ModesAfter, Press, RearmAsk, Rearmed};
 use kill_switch::FlagHalt;
 use serde::Deserialize;
@@ -113,11 +113,13 @@ async fn sweep(deps: &Deps) -> Result<Value, HaltError> {
     // Before the log goes: a receipt that got lost is made from it.
     let receipts = receipts::sweep(deps, &entries).await?;
     let dropped = deps.interlock.drop_log(&entries, folded).await.map_err(failed("drop the moved log"))?;
+    let forgotten = Box::pin(forget::sweep(deps)).await;
     deps.refresh_zone().await;
     Ok(json!({
         "asserted": swept.asserted, "skipped": swept.skipped, "failed": swept.failed,
         "moved": moved.len(), "dropped": dropped,
         "receipts_made": receipts.made, "receipts_filed": receipts.filed, "receipts_open": receipts.open,
+        "forgotten": forgotten,
     }))
 }
 

@@ -3,11 +3,13 @@ use crate::Deps;
 use crm::EventError;
 use crm::webhook::{Event, EventKind};
 use futures_util::StreamExt;
-use ledger::{Admitted, ENTRY_SCHEMA_VERSION, Entry, EventRef, Run, RunStatus, keys_of};
+use ledger::{
+    Admitted, DataRequest, ENTRY_SCHEMA_VERSION, Entry, EventRef, RequestKind, Run, RunStatus, keys_of,
+};
 use serde_json::{Value, json};
 use starter::Start;
 use std::time::Duration;
-use types::{Actor, Caps, EntryState, EventKey, Reason, RunId, Target};
+use types::{Actor, Caps, EntryState, EventKey, Reason, RequestId, RunId, Subject, Target};
 
 /// Events worked on at once: a batch of a hundred must be through in four seconds.
 const AT_ONCE: usize = 16;
@@ -19,6 +21,8 @@ pub enum Fate {
     Started(RunId),
     /// Its run was started before.
     Duplicate(RunId),
+    /// It opened a request to forget somebody, or had opened it before.
+    ToForget(RequestId),
     /// It starts nothing.
     Skipped(Reason),
     /// It is no event that we understand; nobody sends a better one, so it is answered with 200.
@@ -45,6 +49,7 @@ impl Report {
         let of = |fate: &Fate| match fate {
             Fate::Started(run_id) => json!({"fate": "started", "run_id": run_id}),
             Fate::Duplicate(run_id) => json!({"fate": "duplicate", "run_id": run_id}),
+            Fate::ToForget(request_id) => json!({"fate": "to_forget", "request_id": request_id}),
             Fate::Skipped(reason) => json!({"fate": "skipped", "reason": reason}),
             Fate::Malformed => json!({"fate": "malformed"}),
             Fate::Open => json!({"fate": "open"}),
@@ -84,7 +89,7 @@ pub(crate) async fn all(deps: &Deps, events: Vec<Result<Event, EventError>>, wit
 /// One event: skip it, or admit and start its run.
 async fn one(deps: &Deps, event: &Event) -> Fate {
     if deps.app_id.is_some_and(|app_id| event.is_own_write(app_id)) {
-        return record(deps, event, "event", Reason::OwnWrite).await;
+        return record(deps, event, Reason::OwnWrite).await;
     }
     let (kind, object_id, property) = match event.kind() {
         EventKind::EmailCreated { email_id } => ("email_created", email_id, None),
@@ -92,9 +97,7 @@ async fn one(deps: &Deps, event: &Event) -> Fate {
             ("deal_changed", deal_id, Some(property))
         }
         EventKind::DealCreated { deal_id } => ("deal_created", deal_id, None),
-        EventKind::PrivacyDeletion { .. } => {
-            return record(deps, event, "privacy_deletion", Reason::NotSubscribed).await;
-        }
+        EventKind::PrivacyDeletion { contact_id } => return open_erasure(deps, event, contact_id).await,
         EventKind::DealChanged { .. } | EventKind::ConversationMessage { .. } | EventKind::Ignored => {
             return Fate::Skipped(Reason::NotSubscribed);
         }
@@ -138,11 +141,29 @@ async fn start(deps: &Deps, key: &EventKey, run_id: RunId) -> Fate {
     Fate::Started(run_id)
 }
 
+/// HubSpot says that a contact asked to be forgotten: her request, once per event. The same id on every
+/// redelivery, also after it was carried out.
+async fn open_erasure(deps: &Deps, event: &Event, contact_id: u64) -> Fate {
+    let received_ms = deps.clock.now_ms();
+    let occurred_ms = event.occurred_at_ms.unwrap_or(received_ms);
+    let Ok(request_id) = DataRequest::id_of(occurred_ms, &event.key_text()) else { return Fate::Malformed };
+    let subject = Subject { contacts: [contact_id.to_string()].into(), ..Subject::default() };
+    let by = Actor::System("hubspot".to_owned());
+    let mut request = DataRequest::new(request_id, RequestKind::Erase, subject, by, received_ms);
+    request.not_before_ms = deps.erase_after_ms.map(|wait_ms| received_ms.saturating_add(wait_ms));
+    match deps.ledger.open_request(&request, &request.opened_entry()).await {
+        Ok(_) => Fate::ToForget(request.request_id),
+        Err(error) => {
+            tracing::error!(%error, "a request to forget somebody was not stored; its event comes again");
+            Fate::Open
+        }
+    }
+}
+
 /// A skipped event that must be seen later: its row, once per event.
-async fn record(deps: &Deps, event: &Event, verb: &str, reason: Reason) -> Fate {
+async fn record(deps: &Deps, event: &Event, reason: Reason) -> Fate {
     let Ok((key, _)) = keys_of(&event.key_text()) else { return Fate::Malformed };
     let object_id = event.object_id.map(|id| id.to_string()).unwrap_or_default();
-    let kind = if verb == "privacy_deletion" { "contact" } else { "event" };
     let entry = Entry {
         schema_version: ENTRY_SCHEMA_VERSION,
         entry_id: format!("intake#{key}"),
@@ -154,8 +175,8 @@ async fn record(deps: &Deps, event: &Event, verb: &str, reason: Reason) -> Fate 
             .and_then(|ms| types::Timestamp::from_millisecond(ms).ok())
             .unwrap_or_default(),
         actor: Actor::System("intake".to_owned()),
-        verb: verb.to_owned(),
-        target: Target::new(kind, &object_id),
+        verb: "event".to_owned(),
+        target: Target::new("event", &object_id),
         customer_id: None,
         state: EntryState::Refused,
         reason: Some(reason),
@@ -175,7 +196,7 @@ async fn record(deps: &Deps, event: &Event, verb: &str, reason: Reason) -> Fate 
         prompt: None,
         model_version: None,
         config_version: None,
-        subjects: if verb == "privacy_deletion" { vec![object_id.clone()] } else { Vec::new() },
+        subjects: Vec::new(),
     };
     match deps.ledger.append_outbox(&[entry]).await {
         Ok(()) => Fate::Skipped(reason),

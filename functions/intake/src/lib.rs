@@ -30,6 +30,9 @@ pub struct Deps {
     pub secrets: Arc<config::Secrets>,
     /// Our own app: its writes start nothing.
     pub app_id: Option<u64>,
+    /// How long a request to forget somebody is only visible before it is carried out (ms); `None`: a person
+    /// must say so.
+    pub erase_after_ms: Option<i64>,
     /// The injected clock.
     pub clock: Clock,
 }

@@ -37,6 +37,9 @@ impl Deps {
             starter,
             secrets: Arc::new(Secrets::new(settings, clients.ssm(), clock.clone())),
             app_id: settings.hubspot_app_id.as_deref().and_then(|id| id.parse().ok()),
+            erase_after_ms: settings
+                .erase_after_hours
+                .map(|hours| i64::from(hours).saturating_mul(3_600_000)),
             clock,
         }
     }

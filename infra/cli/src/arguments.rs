@@ -57,6 +57,12 @@ pub enum Command {
     Drill(Drill),
     /// Close a write that HubSpot never answered, after you looked.
     Checked(Checked),
+    /// Write everything that is held about one person to a ZIP.
+    Export(Export),
+    /// Forget one person: erase her from every store.
+    Erase(Erase),
+    /// List the data requests and how far they are.
+    Requests,
     /// Check this install, one line per check.
     Doctor(Doctor),
 }
@@ -263,9 +269,77 @@ pub struct Checked {
     pub found: Option<Found>,
 }
 
+/// About whom; everything given is hers.
+#[derive(Debug, Args)]
+pub struct Whom {
+    /// Her HubSpot contact id.
+    #[arg(long, value_name = "ID", value_parser = contact, required_unless_present_any = ["email", "deal", "customer"])]
+    pub contact: Vec<String>,
+    /// A mail address of hers.
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub email: Vec<String>,
+    /// Her full name, to be looked for in texts. (What HubSpot calls her is known.)
+    #[arg(long, value_name = "NAME", value_parser = full_name)]
+    pub name: Vec<String>,
+    /// Everything about this deal.
+    #[arg(long, value_name = "ID", value_parser = id::<DealId>)]
+    pub deal: Vec<DealId>,
+    /// Everything about this customer.
+    #[arg(long, value_name = "ID", value_parser = id::<CustomerId>)]
+    pub customer: Vec<CustomerId>,
+    /// Let this AWS function do it, where the database cannot be reached from here.
+    #[arg(long, value_name = "FUNCTION", env = "HOLDFAST_AUDIT_FUNCTION")]
+    pub through: Option<String>,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// About whom.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Where to; without it data-export-<request>.zip. A file that is there is never overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<std::path::PathBuf>,
+}
+
+/// `erase`.
+#[derive(Debug, Args)]
+pub struct Erase {
+    /// About whom.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Why (at least 10 characters). Do not name her.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub because: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {}
+
+fn contact(text: &str) -> Result<String, String> {
+    let digits = !text.is_empty() && text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { Ok(text.to_owned()) } else { Err("digits".to_owned()) }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let address = text.trim().to_lowercase();
+    let whole = types::subject::addresses(&address).contains(&address);
+    if whole { Ok(address) } else { Err("one mail address".to_owned()) }
+}
+
+/// A first name alone would find every namesake.
+fn full_name(text: &str) -> Result<String, String> {
+    if types::subject::is_full_name(text) {
+        Ok(text.trim().to_owned())
+    } else {
+        Err("first and last name".to_owned())
+    }
+}
 
 fn id<T: TryFrom<String, Error = types::IdError>>(text: &str) -> Result<T, String> {
     T::try_from(text.to_owned()).map_err(|error| error.to_string())
@@ -346,6 +420,13 @@ mod tests {
             &["verify", "--checkpoint"],
             &["init", "--name", "Ann", "--pin", "271828"],
             &["verify-halt", "--receipt", "5f2a", "--last"],
+            &["erase", "--contact", "501"],
+            &["erase", "--contact", "501", "--because", "short"],
+            &["erase", "--because", "she asked by letter"],
+            &["erase", "--name", "Ana Maria", "--because", "she asked by letter"],
+            &["export", "--contact", "Ana"],
+            &["export", "--email", "ana"],
+            &["export", "--contact", "501", "--name", "Ana"],
             &["dance"],
         ] {
             assert_eq!(code(wrong), 2, "{wrong:?}");
@@ -361,6 +442,10 @@ mod tests {
             &["drill", "--global", "--yes"],
             &["verify-halt"],
             &["verify-halt", "--receipt", "5f2a"],
+            &["export", "--contact", "501", "--email", "ana@x.example", "--out", "a.zip"],
+            &["erase", "--contact", "501", "--because", "she asked by letter", "--yes"],
+            &["erase", "--customer", "1234", "--because", "the contract ended"],
+            &["requests"],
             &["--help"],
         ] {
             assert_eq!(code(right), 0, "{right:?}");

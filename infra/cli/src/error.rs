@@ -41,6 +41,15 @@ pub enum CliError {
         #[source]
         source: audit_log::Error,
     },
+    /// A data request got no further.
+    #[error("could not {operation}")]
+    Privacy {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: privacy::PrivacyError,
+    },
     /// A key or a PIN could not be made or read.
     #[error("could not make a key")]
     Key(#[source] web::WebError),
@@ -77,6 +86,9 @@ impl CliError {
             Self::Control { source: interlock::InterlockError::Absent, .. } => "holdfast init --name NAME",
             Self::Control { .. } | Self::Tables { .. } => "look at what is there now: holdfast status",
             Self::AuditLog { .. } => "check DATABASE_URL and the database, then: holdfast doctor",
+            Self::Privacy { .. } => {
+                "nothing is lost: holdfast requests shows it, and a sweep goes on with it"
+            }
             Self::Key(_) => "check LINK_SIGNING_KEY, then try again",
             Self::PeopleBusy => "try again",
             Self::Function { .. } => "install the AWS command line tool, or run without --through",

@@ -7,6 +7,7 @@
 mod arguments;
 mod checked;
 mod console;
+mod data;
 mod doctor;
 mod drill;
 mod error;
@@ -79,6 +80,15 @@ async fn dispatch(
     match &arguments.command {
         Command::Resume(resume) if resume.through.is_some() => through::resume(resume, actor, ask).await,
         Command::Status(status) if status.through.is_some() => through::status(status).await,
+        Command::Export(export) => match export.whom.through.as_deref() {
+            Some(function) => data::export_through(function, export, &actor).await,
+            None => Box::pin(data::export(&Install::open(&settings).await?, export, actor)).await,
+        },
+        Command::Erase(erase) => match erase.whom.through.as_deref() {
+            Some(function) => data::erase_through(function, erase, &actor, ask).await,
+            None => Box::pin(data::erase(&Install::open(&settings).await?, erase, actor, ask)).await,
+        },
+        Command::Requests => data::requests(&Install::open(&settings).await?).await,
         Command::Doctor(_) => Box::pin(doctor::run(&settings, Clock::system())).await,
         Command::Why(why) => Box::pin(why::run(&Install::open(&settings).await?, why)).await,
         Command::Drill(drill) => {

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use types::{Actor, Epoch, Scope};
 
 /// The AWS command line tool.
-const AWS: &str = "aws";
+pub(crate) const AWS: &str = "aws";
 
 /// What the halt page would say, from the function.
 pub(crate) async fn status(arguments: &LookThrough) -> Result<Report, CliError> {
@@ -97,7 +97,7 @@ fn rearmed(answer: &Value) -> Option<Rearmed> {
 }
 
 /// Invokes a function and reads its answer; a function that failed is no answer.
-async fn invoke(program: &str, function: &str, payload: &Value) -> Result<Value, CliError> {
+pub(crate) async fn invoke(program: &str, function: &str, payload: &Value) -> Result<Value, CliError> {
     let failed = |source| CliError::Function { function: function.to_owned(), source };
     let mut command = Command::new(program);
     command

@@ -8,6 +8,7 @@ const STEPS: &[(i32, &str)] = &[
     (1, include_str!("../migrations/0001_chain.sql")),
     (2, include_str!("../migrations/0002_reading.sql")),
     (3, include_str!("../migrations/0003_retention.sql")),
+    (4, include_str!("../migrations/0004_found.sql")),
 ];
 
 /// Any constant: whoever migrates this database takes the same lock.

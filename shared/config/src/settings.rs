@@ -25,6 +25,8 @@ pub struct Settings {
     pub model: String,
     /// `TABLE_PREFIX`, in front of every table's name and (without its last dash) of every SSM path.
     pub table_prefix: String,
+    /// `ERASE_AFTER_HOURS`: how long HubSpot's request to forget a contact is only visible; `ask` is `None`.
+    pub erase_after_hours: Option<u32>,
     /// `REDIS_REPLICAS`: how many replicas must acknowledge a halt.
     pub redis_replicas: u32,
     /// `PUBLIC_HALT_URL`, without a slash at its end.
@@ -99,6 +101,15 @@ impl Settings {
                 })
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(0),
+            erase_after_hours: match read
+                .checked("ERASE_AFTER_HOURS", "a whole number from 0 to 600, or `ask`", |t| {
+                    t == "ask" || matches!(t.parse(), Ok(0_u32..=600))
+                })
+                .as_deref()
+            {
+                None => Some(24),
+                Some(text) => text.parse().ok(),
+            },
             public_halt_url: read.url("PUBLIC_HALT_URL"),
             public_console_url: read.url("PUBLIC_CONSOLE_URL"),
             company_name: read.line("COMPANY_NAME").unwrap_or_else(|| "CRM agent".into()),
@@ -268,7 +279,9 @@ mod tests {
         assert_eq!(settings.anthropic_base_url, "https://api.anthropic.com");
         assert_eq!(settings.model, "claude-haiku-5-5");
         assert_eq!((settings.table_prefix.as_str(), settings.redis_replicas), ("holdfast-", 0));
-        assert_eq!(settings.company_name, "CRM agent");
+        assert_eq!((settings.company_name.as_str(), settings.erase_after_hours), ("CRM agent", Some(24)));
+        let asks = parse(&[("ERASE_AFTER_HOURS", "ask")]).expect("right");
+        assert_eq!(asks.erase_after_hours, None);
         assert_eq!((settings.audit_retention_days, settings.audit_lag_minutes_max), (400, 240));
         assert_eq!(settings.audit_origin(), "holdfast/holdfast");
         assert_eq!(
@@ -288,6 +301,7 @@ mod tests {
             ("MODEL", "canary canary"),
             ("TABLE_PREFIX", "canary/"),
             ("REDIS_REPLICAS", "6"),
+            ("ERASE_AFTER_HOURS", "601"),
             ("PUBLIC_HALT_URL", "http://canary.example"),
             ("PUBLIC_CONSOLE_URL", "ftp://canary"),
             ("COMPANY_NAME", "canary\u{1b}[31m"),

@@ -7,6 +7,7 @@
 mod control;
 mod drill;
 mod error;
+mod forget;
 mod halt;
 mod mode;
 mod people;
@@ -21,6 +22,7 @@ mod view;
 pub use control::{Control, HaltedBy, HeldPermit, LogEntry, State};
 pub use drill::{DRILL_CUSTOMER, Drill, DrillAsk, DrillFault, Drilled};
 pub use error::InterlockError;
+pub use forget::Forgotten;
 pub use halt::{ControlHalt, HaltReport, Press};
 pub use mode::Flipped;
 pub use people::{People, Person, PersonKey, Role};

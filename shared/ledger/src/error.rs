@@ -25,6 +25,12 @@ pub enum LedgerError {
         /// The run asked for.
         run_id: String,
     },
+    /// A run whose rows were to be erased still goes on, or was changed meanwhile.
+    #[error("the run `{run_id}` still goes on")]
+    StillOpen {
+        /// The run.
+        run_id: String,
+    },
 }
 
 impl LedgerError {

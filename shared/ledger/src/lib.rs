@@ -8,18 +8,22 @@
 mod admit;
 mod checkpoint;
 mod entry;
+mod erase;
 mod error;
 mod intent;
 mod outbox;
+mod request;
 mod run;
 mod transcript;
 
 pub use admit::Admitted;
 pub use checkpoint::{Notice, StoredCheckpoint};
 pub use entry::{ENTRY_SCHEMA_VERSION, Entry, PartRef, PromptRef};
+pub use erase::{RowsPage, StoredRow};
 pub use error::LedgerError;
 pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};
 pub use outbox::{INLINE, OutboxRow, Ping};
+pub use request::{DataRequest, RequestCounts, RequestKind, RequestStage};
 pub use run::{
     Claim, EventRef, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of, sha256_hex,
 };

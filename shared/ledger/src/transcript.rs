@@ -346,7 +346,7 @@ impl Ledger {
         }
     }
 
-    fn put_intent(
+    pub(crate) fn put_intent(
         &self,
         pk: &str,
         run_id: &RunId,
@@ -427,7 +427,7 @@ impl Transcript {
     }
 }
 
-fn body_of<T: serde::de::DeserializeOwned>(
+pub(crate) fn body_of<T: serde::de::DeserializeOwned>(
     item: &HashMap<String, AttributeValue>,
     row: &'static str,
 ) -> Result<T, LedgerError> {

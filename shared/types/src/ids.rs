@@ -92,6 +92,8 @@ text_id! {
     PermitId,
     /// A person with a halt page of her own.
     PersonId,
+    /// A data request: `R-<date>-<8 hex>`, in the order of their dates.
+    RequestId,
     /// One agent run: `r-` + 20 hex of SHA-256(event key); also the execution name.
     RunId,
 }

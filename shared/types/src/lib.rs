@@ -11,13 +11,14 @@ mod prices;
 mod reason;
 mod scope;
 mod stages;
+pub mod subject;
 
 pub use actor::{Actor, Target};
 pub use caps::{Cap, Caps};
 pub use clock::Clock;
 pub use ids::{
     AttemptId, CustomerId, DealId, Epoch, EventKey, Generation, IdError, IntentId, InvocationId, PermitId,
-    PersonId, RunId,
+    PersonId, RequestId, RunId,
 };
 pub use jiff::Timestamp;
 pub use mode::{EntryState, Mode, Tier};
@@ -29,3 +30,4 @@ pub use prices::{PriceRow, Prices, Rates, price};
 pub use reason::Reason;
 pub use scope::Scope;
 pub use stages::{StageRule, Stages};
+pub use subject::{Finder, Known, Subject};

@@ -104,6 +104,8 @@ pub enum Reason {
     ConfigUnusable,
     /// Too much waits for the audit log.
     AuditBehind,
+    /// The person it is about is to be erased.
+    SubjectErased,
 }
 codes!(Reason {
     HaltedGlobal = "halted_global",
@@ -154,6 +156,7 @@ codes!(Reason {
     NotYetArmed = "not_yet_armed",
     ConfigUnusable = "config_unusable",
     AuditBehind = "audit_behind",
+    SubjectErased = "subject_erased",
 });
 
 #[cfg(test)]

@@ -112,7 +112,11 @@ async fn held(visit: &Visit<'_>, id: &RunId) -> Result<Option<Run>, LedgerError>
     match visit.deps.ledger.run(id).await {
         Ok(run) => Ok(Some(run).filter(|run| run.status == RunStatus::Held && run.bound.is_none())),
         Err(LedgerError::NoRun { .. }) => Ok(None),
-        Err(error @ (LedgerError::Store { .. } | LedgerError::Malformed { .. })) => Err(error),
+        Err(
+            error @ (LedgerError::Store { .. }
+            | LedgerError::Malformed { .. }
+            | LedgerError::StillOpen { .. }),
+        ) => Err(error),
     }
 }
 

@@ -15,7 +15,7 @@ const FILE_ROWS_MAX: u32 = 3_000;
 /// The window when nobody asked for one.
 const DAYS: i64 = 30;
 /// What people do, besides the tools.
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "halt",
     "resume",
     "flip",
@@ -27,7 +27,9 @@ const VERBS: [&str; 12] = [
     "start_held",
     "discard_held",
     "revoke",
+    "open_erase",
     "erase_subject",
+    "export_subject",
 ];
 
 /// The page.
