@@ -38,12 +38,15 @@ pub struct PriceRow {
 }
 
 impl PriceRow {
-    /// An upper bound on the price of a call: every input token at the dearest rate, `max_tokens` of output,
-    /// the long-prompt rates if the bound reaches them.
+    /// An upper bound on the price of a call: every input token at the dearest rate, `max_tokens` of output.
+    /// A bound that reaches the long-prompt rates pays the dearer of both: the prompt itself may be shorter.
+    // INVARIANT (I12): whatever a person entered as rates, no call costs more than this.
     #[must_use]
     pub fn worst_case(&self, input_tokens_max: u64, output_tokens_max: u64) -> UsdNanos {
-        let rates = self.rates_for(input_tokens_max);
-        price(input_tokens_max, rates.input_max()).plus(price(output_tokens_max, rates.output))
+        let dearest = |rates: &Rates| {
+            price(input_tokens_max, rates.input_max()).plus(price(output_tokens_max, rates.output))
+        };
+        dearest(self.rates_for(input_tokens_max)).max(dearest(&self.rates))
     }
 
     /// The rates that a prompt of that many tokens pays.
@@ -118,5 +121,9 @@ mod tests {
         let row = prices.0.get("claude-haiku-5-5").expect("a row");
         assert_eq!(row.worst_case(100_000, 0), UsdNanos(100_000 * 200));
         assert_eq!(row.worst_case(100_001, 0), UsdNanos(100_001 * 1_000));
+        // Somebody entered a long prompt as the cheaper one: a bound above the line may be a prompt below it.
+        let (above, long) = row.long_prompt.clone().expect("long rates");
+        let swapped = PriceRow { rates: long, long_prompt: Some((above, row.rates.clone())) };
+        assert_eq!(swapped.worst_case(100_001, 0), UsdNanos(100_001 * 1_000));
     }
 }
