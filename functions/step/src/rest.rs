@@ -1,4 +1,5 @@
-//! The calls of a decision that nobody works off any more. Must never leave one without its row, nor give it two.
+//! The calls of a decision that nobody works off any more. Must never leave one without its row, nor give it
+//! two.
 use crate::act::{new_intent, target_of};
 use crate::step::InHand;
 use crate::trail::StepTrail;

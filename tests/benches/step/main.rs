@@ -1,8 +1,8 @@
 //! What containment costs: a step by its parts, halt to quiet, permits on one control item, and a plain loop
 //! beside it. Must never be a test: it prints, and asserts only that what it measured is what it says.
 //!
-//! `cargo bench -p tests --bench step`. All stores are real servers on this machine (a real Redis or Valkey if
-//! there is one, Postgres, the DynamoDB protocol over SQLite); HubSpot and the model are stand-ins.
+//! `cargo bench -p tests --bench step`. All stores are real servers on this machine (a real Redis or Valkey
+//! if there is one, Postgres, the DynamoDB protocol over SQLite); HubSpot and the model are stand-ins.
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../it/door.rs"]
 mod door;

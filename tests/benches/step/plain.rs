@@ -1,5 +1,4 @@
-//! The plain loop beside ours, on the same servers in the same run. Must never run where its packages cannot be
-//! had without saying so.
+//! The plain loop beside ours, on the same servers in the same run. Must never be left out without saying so.
 use crate::scene::{Scene, repository};
 use crate::{Redis, percentile, us};
 use serde_json::{Value, json};
