@@ -4,6 +4,7 @@ use crate::scene::{Scene, run, says, says_nothing_more};
 use crate::template::{Made, expanded, list, object};
 use config::metrics::{Metric, NAMESPACE, TARGET};
 use serde_json::{Value, json};
+use standins::{Fault, Matcher};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
@@ -97,6 +98,12 @@ fn a_switch_that_does_not_answer_and_a_cap_that_trips_are_counted() {
         scene.flags::<()>(&["DEL", "agent:armed"]).await;
         scene.step_on(&mut input).await;
         assert_eq!((counts.sum(Metric::SwitchesUnreadable), counts.sum(Metric::Trips)), (1, 0));
+
+        let mut scene = Scene::new().await;
+        scene.standins.hubspot.always(Matcher::any().method("GET"), Fault::Status(503));
+        let mut input = scene.begin("reply_4411").await;
+        assert_eq!(scene.step_on(&mut input).await.next, step::Next::Wait);
+        assert_eq!(counts.sum(Metric::SwitchesUnreadable), 1, "a CRM that is away is no switch");
 
         let mut scene = Scene::new().await;
         let caps = types::Caps { tokens_per_run: 10, ..types::Caps::default() };

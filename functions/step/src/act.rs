@@ -31,7 +31,7 @@ pub(crate) async fn act(hand: &mut InHand<'_>, go: Go, decision: &Decision) -> R
         Standing::Go(go) => go,
         Standing::Halted { scope, reason } => return close::halted(hand, Some(&scope), reason).await,
         Standing::OldEpoch => return close::halted(hand, None, Reason::OldEpoch).await,
-        Standing::Parked(reason) => return close::park(hand, reason).await,
+        Standing::Parked(reason) => return close::park_unread(hand, reason).await,
     };
     let mut trail = StepTrail::new(hand, decision);
     trail.log_keeps_up = log_keeps_up;
@@ -254,7 +254,7 @@ async fn execute(
     match applied {
         Applied::NoPermit(Reason::DryRun) | Applied::Sent(_) => {}
         Applied::NoPermit(Reason::Disarmed | Reason::SwitchUnreachable) => {
-            return Ok(Call::Again(close::park(trail.hand, Reason::SwitchUnreachable).await?));
+            return Ok(Call::Again(close::park_unread(trail.hand, Reason::SwitchUnreachable).await?));
         }
         // A halt, or another epoch: the next look at the switch closes the run.
         Applied::NoPermit(_) => return Ok(Call::Again(trail.hand.wait(1))),

@@ -26,9 +26,14 @@ pub(crate) async fn halted(
     end(hand, status, reason, left, Next::Halted).await
 }
 
-/// A switch gave no usable answer: look again, for an hour at most.
-pub(crate) async fn park(hand: &mut InHand<'_>, reason: Reason) -> Result<StepOutput, StepError> {
+/// A switch gave no usable answer: counted, for somebody has to look at the stores, and parked.
+pub(crate) async fn park_unread(hand: &mut InHand<'_>, reason: Reason) -> Result<StepOutput, StepError> {
     metrics::count(Metric::SwitchesUnreadable, 1);
+    park(hand, reason).await
+}
+
+/// Something the next step needs is away, busy or not to be read: look again, for an hour at most.
+pub(crate) async fn park(hand: &mut InHand<'_>, reason: Reason) -> Result<StepOutput, StepError> {
     let now_ms = hand.deps.clock.now_ms();
     let Some(since_ms) = hand.run.parked_since_ms else {
         hand.run.parked_since_ms = Some(now_ms);

@@ -119,7 +119,7 @@ impl InHand<'_> {
             Standing::Go(go) => go,
             Standing::Halted { scope, reason } => return close::halted(self, Some(&scope), reason).await,
             Standing::OldEpoch => return close::halted(self, None, Reason::OldEpoch).await,
-            Standing::Parked(reason) => return close::park(self, reason).await,
+            Standing::Parked(reason) => return close::park_unread(self, reason).await,
         };
         if leased == Leased::Busy {
             return Ok(self.wait(5));
