@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(row.worst_case(100_000, 0), UsdNanos(100_000 * 200));
         assert_eq!(row.worst_case(100_001, 0), UsdNanos(100_001 * 1_000));
         // Somebody entered a long prompt as the cheaper one: a bound above the line may be a prompt below it.
-        let (above, long) = row.long_prompt.clone().expect("long rates");
-        let swapped = PriceRow { rates: long, long_prompt: Some((above, row.rates.clone())) };
+        let (above, long) = row.long_prompt.expect("long rates");
+        let swapped = PriceRow { rates: long, long_prompt: Some((above, row.rates)) };
         assert_eq!(swapped.worst_case(100_001, 0), UsdNanos(100_001 * 1_000));
     }
 }
