@@ -1,36 +1,14 @@
 //! The audit entry of what a person did here. Must never be left out where a change leads away from safe.
 use crate::Deps;
-use ledger::{ENTRY_SCHEMA_VERSION, Entry, LedgerError};
+use ledger::{Entry, LedgerError};
 use types::{Actor, EntryState, PersonId, Reason, Target, Timestamp};
 
 /// An entry with this person as its actor, about a change that happened.
 pub(crate) fn of_person(at: Timestamp, person: &PersonId, verb: &str, target: Target) -> Entry {
     let stream = format!("person:{person}");
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{stream}#{}", uuid::Uuid::new_v4().simple()),
-        stream,
         event_no: at.as_millisecond().unsigned_abs(),
-        occurred_at: at,
-        actor: Actor::Person(person.clone()),
-        verb: verb.to_owned(),
-        target,
-        customer_id: None,
-        state: EntryState::Applied,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
-        detail: None,
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
+        ..Entry::new(&stream, uuid::Uuid::new_v4().simple(), at, Actor::Person(person.clone()), verb, target)
     }
 }
 

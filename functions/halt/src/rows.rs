@@ -1,38 +1,13 @@
 //! What this function writes into the outbox: the control item's log, and what people were refused or added.
 //! Must never hold a key, a PIN or an address.
 use interlock::{Drill, LogEntry, Receipt};
-use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use ledger::Entry;
 use serde_json::{Value, json};
 use types::{Actor, CustomerId, EntryState, Scope, Target, Timestamp};
 
 fn entry(id: &str, at: Timestamp, actor: Actor, verb: &str, target: Target) -> Entry {
     let customer_id = (target.kind == "customer").then(|| CustomerId::new(target.id.clone()).ok()).flatten();
-    Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("control#{id}"),
-        stream: "control".to_owned(),
-        event_no: 0,
-        occurred_at: at,
-        actor,
-        verb: verb.to_owned(),
-        target,
-        customer_id,
-        state: EntryState::Applied,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
-        detail: None,
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
-    }
+    Entry { customer_id, ..Entry::new("control", id, at, actor, verb, target) }
 }
 
 /// The row of one entry of the control item's log. The same entry always gives the same row.

@@ -3,9 +3,7 @@ use crate::Deps;
 use crm::EventError;
 use crm::webhook::{Event, EventKind};
 use futures_util::StreamExt;
-use ledger::{
-    Admitted, DataRequest, ENTRY_SCHEMA_VERSION, Entry, EventRef, RequestKind, Run, RunStatus, keys_of,
-};
+use ledger::{Admitted, DataRequest, Entry, EventRef, RequestKind, Run, RunStatus, keys_of};
 use serde_json::{Value, json};
 use starter::Start;
 use std::time::Duration;
@@ -164,39 +162,19 @@ async fn open_erasure(deps: &Deps, event: &Event, contact_id: u64) -> Fate {
 async fn record(deps: &Deps, event: &Event, reason: Reason) -> Fate {
     let Ok((key, _)) = keys_of(&event.key_text()) else { return Fate::Malformed };
     let object_id = event.object_id.map(|id| id.to_string()).unwrap_or_default();
+    // The same on every redelivery, or the second would be another entry of the same id.
+    let occurred_at =
+        event.occurred_at_ms.and_then(|ms| types::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    let (actor, target) = (Actor::System("intake".to_owned()), Target::new("event", &object_id));
     let entry = Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("intake#{key}"),
-        stream: "intake".to_owned(),
-        event_no: 0,
-        // The same on every redelivery, or the second would be another entry of the same id.
-        occurred_at: event
-            .occurred_at_ms
-            .and_then(|ms| types::Timestamp::from_millisecond(ms).ok())
-            .unwrap_or_default(),
-        actor: Actor::System("intake".to_owned()),
-        verb: "event".to_owned(),
-        target: Target::new("event", &object_id),
-        customer_id: None,
         state: EntryState::Refused,
         reason: Some(reason),
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
         detail: Some(json!({
             "subscription_type": event.subscription_type,
             "property": event.property_name,
             "change_source": event.change_source,
         })),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
+        ..Entry::new("intake", key, occurred_at, actor, "event", target)
     };
     match deps.ledger.append_outbox(&[entry]).await {
         Ok(()) => Fate::Skipped(reason),

@@ -1,7 +1,7 @@
 //! Audit entries of a step. Must never leave out who, what, why and under which version.
 use crate::step::InHand;
 use gate::Plan;
-use ledger::{Decision, ENTRY_SCHEMA_VERSION, Entry, Intent};
+use ledger::{Decision, Entry, Intent};
 use types::{Actor, EntryState, Reason, Target};
 
 /// The actor of what the product does by itself.
@@ -9,32 +9,11 @@ pub const HOLDFAST_ACTOR: &str = "holdfast";
 
 /// An entry of this run, with everything that is the same for all of its entries.
 pub(crate) fn entry(hand: &mut InHand<'_>, verb: &str, target: Target, state: EntryState) -> Entry {
-    let event_no = hand.run.next_event_no();
+    let actor = Actor::Agent(hand.run.run_id.clone());
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{}#{event_no}", hand.run.run_id),
-        stream: hand.run.run_id.to_string(),
-        event_no,
-        occurred_at: hand.deps.clock.now(),
-        actor: Actor::Agent(hand.run.run_id.clone()),
-        verb: verb.to_owned(),
-        target,
-        customer_id: hand.customer().cloned(),
         state,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: Some(hand.run.run_id.clone()),
-        step: Some(hand.run.n),
-        before: None,
-        after: None,
-        because: None,
-        detail: None,
-        prompt: None,
-        model_version: None,
         config_version: Some(hand.config.hot.version.clone()),
-        subjects: hand.run.deal.as_ref().map(|deal| deal.subjects.clone()).unwrap_or_default(),
+        ..Entry::of_run(&mut hand.run, hand.deps.clock.now(), actor, verb, target)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::trail::READ_BACK_MS;
 use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip};
 use gate::{Context, Kind, Plan, ReadBack};
-use ledger::{Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored};
+use ledger::{Commit, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored};
 use serde::Serialize;
 use starter::Start;
 use std::sync::Arc;
@@ -186,32 +186,20 @@ async fn store(deps: &Deps, run: &mut Run, intent: Intent, entry: Option<Entry>)
 }
 
 fn entry_of(deps: &Deps, run: &mut Run, intent: &Intent, state: EntryState, reason: Reason) -> Entry {
-    let event_no = run.next_event_no();
+    let actor = Actor::System(HOLDFAST_ACTOR.to_owned());
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{}#{event_no}", run.run_id),
-        stream: run.run_id.to_string(),
-        event_no,
-        occurred_at: deps.clock.now(),
-        actor: Actor::System(HOLDFAST_ACTOR.to_owned()),
-        verb: intent.tool.clone(),
-        target: intent.target.clone(),
         customer_id: intent.customer_id.clone(),
         state,
         reason: Some(reason),
         mode: intent.mode,
         tier: intent.tier,
         intent_id: Some(intent.intent_id.clone()),
-        run_id: Some(run.run_id.clone()),
         step: Some(intent.step),
         before: intent.before.clone(),
         after: intent.after.clone(),
         because: intent.because.clone(),
         detail: Some(serde_json::json!({ "what": intent.what, "read_backs": intent.read_backs })),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: run.deal.as_ref().map(|deal| deal.subjects.clone()).unwrap_or_default(),
+        ..Entry::of_run(run, deps.clock.now(), actor, &intent.tool, intent.target.clone())
     }
 }
 

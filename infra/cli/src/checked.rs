@@ -4,9 +4,7 @@ use crate::arguments::{Checked, Found};
 use crate::error::CliError;
 use crate::install::Install;
 use crate::report::{Line, Report, Status, Three};
-use ledger::{
-    Commit, ENTRY_SCHEMA_VERSION, Entry, Intent, IntentOutcome, IntentState, LedgerError, Opened, Run, Stored,
-};
+use ledger::{Commit, Entry, Intent, IntentOutcome, IntentState, LedgerError, Opened, Run, Stored};
 use serde_json::json;
 use types::{Actor, EntryState, IntentId, Reason};
 
@@ -77,32 +75,19 @@ fn close(opened: Opened, arguments: &Checked) -> Intent {
 }
 
 fn entry(install: &Install, run: &mut Run, intent: &Intent, arguments: &Checked, actor: Actor) -> Entry {
-    let event_no = run.next_event_no();
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{}#{event_no}", run.run_id),
-        stream: run.run_id.to_string(),
-        event_no,
-        occurred_at: install.clock.now(),
-        actor,
-        verb: intent.tool.clone(),
-        target: intent.target.clone(),
         customer_id: intent.customer_id.clone(),
         state: state_of(arguments.found),
         reason: Some(Reason::CheckedByHand),
         mode: intent.mode,
         tier: intent.tier,
         intent_id: Some(intent.intent_id.clone()),
-        run_id: Some(run.run_id.clone()),
         step: Some(intent.step),
         before: intent.before.clone(),
         after: intent.after.clone(),
         because: Some(arguments.because.clone()),
         detail: Some(json!({"what": intent.what, "source": "cli"})),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: run.deal.as_ref().map(|deal| deal.subjects.clone()).unwrap_or_default(),
+        ..Entry::of_run(run, install.clock.now(), actor, &intent.tool, intent.target.clone())
     }
 }
 

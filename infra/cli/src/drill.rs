@@ -6,7 +6,7 @@ use crate::error::{CliError, causes};
 use crate::install::Install;
 use crate::report::{Line, Report, Status, Three};
 use interlock::{DEADLINE_MARGIN_MS, DRILL_CUSTOMER, Drill, DrillAsk, DrillFault, Drilled};
-use ledger::{ENTRY_SCHEMA_VERSION, Entry, LedgerError};
+use ledger::{Entry, LedgerError};
 use serde_json::json;
 use std::time::Duration;
 use types::{Actor, CustomerId, EntryState, Scope, Target};
@@ -98,30 +98,17 @@ fn entry(install: &Install, drill: &Drill) -> Entry {
     };
     let state = if drill.fault.is_none() { EntryState::Applied } else { EntryState::Failed };
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("control#{}-drill", drill.receipt_id),
-        stream: "control".to_owned(),
-        event_no: 0,
-        occurred_at: install.clock.now(),
-        actor: drill.actor.clone(),
-        verb: "drill".to_owned(),
-        target,
         customer_id,
         state,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
         detail: Some(json!(drill)),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
+        ..Entry::new(
+            "control",
+            format_args!("{}-drill", drill.receipt_id),
+            install.clock.now(),
+            drill.actor.clone(),
+            "drill",
+            target,
+        )
     }
 }
 

@@ -2,10 +2,10 @@
 use crate::error::CliError;
 use crate::install::Install;
 use interlock::{People, Person, Role};
-use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use ledger::Entry;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use types::{Actor, EntryState, PersonId, Target, Timestamp};
+use types::{Actor, PersonId, Target, Timestamp};
 
 /// How often a change is tried against others'.
 const TRIES: usize = 5;
@@ -104,32 +104,7 @@ pub(crate) async fn log(
 }
 
 fn entry(id: &str, at: Timestamp, actor: Actor, verb: &str, target: Target, detail: Value) -> Entry {
-    Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("control#{id}"),
-        stream: "control".to_owned(),
-        event_no: 0,
-        occurred_at: at,
-        actor,
-        verb: verb.to_owned(),
-        target,
-        customer_id: None,
-        state: EntryState::Applied,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
-        detail: Some(detail),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
-    }
+    Entry { detail: Some(detail), ..Entry::new("control", id, at, actor, verb, target) }
 }
 
 /// An id that has never been used, for a row.

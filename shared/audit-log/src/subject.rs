@@ -5,10 +5,10 @@ use crate::error::Error;
 use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of, time};
 use crate::search::FIRST_SEQ;
 use crate::session::{AuditLog, Role, Session};
-use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use ledger::Entry;
 use serde::Serialize;
 use serde_json::{Value, json};
-use types::{Actor, EntryState, Target, Timestamp};
+use types::{Actor, Target, Timestamp};
 
 /// The verb of an erasure's entry.
 pub(crate) const ERASE_SUBJECT: &str = "erase_subject";
@@ -194,30 +194,9 @@ pub(crate) fn erasing_entry(
 ) -> Result<Entry, Error> {
     let tag = crate::canonical::hex(&fresh_salt()?);
     Ok(Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{stream}#{tag}"),
-        stream: stream.to_owned(),
         event_no: at.as_millisecond().unsigned_abs(),
-        occurred_at: at,
-        actor: by.clone(),
-        verb: verb.to_owned(),
-        target,
-        customer_id: None,
-        state: EntryState::Applied,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
-        because: None,
         detail: Some(json!({ "erased": ranges(seqs) })),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: Vec::new(),
+        ..Entry::new(stream, tag, at, by.clone(), verb, target)
     })
 }
 

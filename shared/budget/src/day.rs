@@ -48,7 +48,12 @@ impl DayView {
     /// What can still be reserved under a configured cap, which binds where it is below the day's own.
     #[must_use]
     pub fn left_under(&self, configured: UsdNanos) -> UsdNanos {
-        self.left.minus(self.cap.minus(configured).max(UsdNanos::ZERO))
+        self.left.minus(self.held_back(configured))
+    }
+
+    /// How much of what is left does not count, because the day's own cap is above the configured one.
+    pub(crate) fn held_back(&self, configured: UsdNanos) -> UsdNanos {
+        self.cap.minus(configured).max(UsdNanos::ZERO)
     }
 }
 
@@ -238,20 +243,13 @@ impl Budget {
     }
 }
 
-/// What calls under way have set aside on a day.
-pub(crate) fn pending_of(row: &str, item: &Item) -> Result<UsdNanos, BudgetError> {
-    let mut pending = UsdNanos::ZERO;
-    for entry in get_map(row, item, "pend")?.values() {
-        let malformed = |_| BudgetError::Malformed { row: row.to_owned(), field: "pend" };
-        let entry = entry.as_m().map_err(malformed)?;
-        pending = pending.plus(UsdNanos(get_number(row, entry, "usd")?));
-    }
-    Ok(pending)
-}
-
 pub(crate) fn view(date: &str, item: &Item) -> Result<DayView, BudgetError> {
     let row = day_row(date);
-    let pending = pending_of(&row, item)?;
+    let mut pending = UsdNanos::ZERO;
+    for entry in get_map(&row, item, "pend")?.values() {
+        let entry = entry.as_m().map_err(|_| BudgetError::Malformed { row: row.clone(), field: "pend" })?;
+        pending = pending.plus(UsdNanos(get_number(&row, entry, "usd")?));
+    }
     Ok(DayView {
         date: date.to_owned(),
         cap: UsdNanos(get_number(&row, item, "cap")?),

@@ -1,7 +1,7 @@
 //! Reserving one HTTP try's worst case: tokens of the run, dollars of the day. Must never be half done.
 use crate::{
     Budget, BudgetError, Reservation,
-    day::{day_row, pending_of},
+    day::{day_row, view},
     row::{Change, Item, Update, get_map, get_number, get_text, number, text},
     run::run_row,
 };
@@ -222,12 +222,12 @@ impl Budget {
             if get_map(&row, &item, "pend")?.len() >= PENDING_MAX {
                 return Ok(Side::Refused(Reserve::TooManyPending));
             }
-            let day_cap = UsdNanos(get_number(&row, &item, "cap")?);
-            held_back = day_cap.minus(cap).max(UsdNanos::ZERO);
-            day_cap_max = cap.max(day_cap);
-            let left = UsdNanos(get_number(&row, &item, "usd_left")?).minus(held_back);
+            let seen = view(day, &item)?;
+            held_back = seen.held_back(cap);
+            day_cap_max = cap.max(seen.cap);
+            let left = seen.left_under(cap);
             if left < ask.usd {
-                return Ok(Side::Refused(day_refuses(left, pending_of(&row, &item)?, ask.usd)));
+                return Ok(Side::Refused(day_refuses(left, seen.pending, ask.usd)));
             }
         }
         self.give_tokens_back(ask).await;
@@ -237,10 +237,10 @@ impl Budget {
     /// The protocol without its condition, for the tests that must catch it.
     async fn read_compare_write(&self, ask: &Ask, day: &str) -> Result<Side, BudgetError> {
         let row = day_row(day);
-        let item = self.read_day(day).await?;
-        let left = UsdNanos(get_number(&row, &item, "usd_left")?);
+        let seen = view(day, &self.read_day(day).await?)?;
+        let left = seen.left;
         if left < ask.usd {
-            return Ok(Side::Refused(day_refuses(left, pending_of(&row, &item)?, ask.usd)));
+            return Ok(Side::Refused(day_refuses(left, seen.pending, ask.usd)));
         }
         let update = Update {
             row,

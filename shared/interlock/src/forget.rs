@@ -1,12 +1,12 @@
 //! Taking one person out of what the halt page shows. Must never change what is halted, nor a permit.
-use crate::control::HaltedBy;
+use crate::control::{Control, HaltedBy};
 use crate::error::InterlockError;
 use crate::receipt::{LastWrite, Receipt};
 use crate::update::{STORE_TIMEOUT, Update, Updated};
 use crate::view::{LastWrites, RecentAct, RecentItem, recent_of};
 use crate::{CONTROL_KEY, Interlock, short};
 use aws_sdk_dynamodb::types::AttributeValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use types::{Finder, RunId, Subject};
 
 /// What stands where her name stood.
@@ -111,13 +111,14 @@ impl Interlock {
     /// Reasons that people typed into a halt or a flip.
     async fn forget_reasons(&self, wanted: &Wanted<'_>) -> Result<Option<u64>, InterlockError> {
         let mut changed = 0_u64;
-        let control = self.control().await?;
+        let item = self.get(CONTROL_KEY, STORE_TIMEOUT).await?.ok_or(InterlockError::Absent)?;
+        let control = Control::parse(&item)?;
         // Moved to the outbox first, where the erasure reaches it.
         if control.log.iter().any(|entry| wanted.finder.is_in(&entry.because)) {
             return Ok(None);
         }
-        let last = self.last_halt().await?;
         // Kept after a resume too, where nothing shows it.
+        let last = last_halt(&item)?;
         let global = last.iter().map(|by| ("#halted_by".to_owned(), None, by));
         let customers = control.halted_customers.iter();
         let customers = customers.map(|(id, by)| ("#cust_halted.#key".to_owned(), Some(id.as_str()), by));
@@ -144,14 +145,6 @@ impl Interlock {
         Ok(Some(changed))
     }
 
-    /// Who halted everything last, whether or not it still is.
-    async fn last_halt(&self) -> Result<Option<HaltedBy>, InterlockError> {
-        let item = self.get(CONTROL_KEY, STORE_TIMEOUT).await?.ok_or(InterlockError::Absent)?;
-        let text = item.get("halted_by").and_then(|by| by.as_s().ok());
-        let malformed = |_| InterlockError::Malformed { attribute: "halted_by" };
-        text.map(|text| serde_json::from_str(text).map_err(malformed)).transpose()
-    }
-
     async fn forget_in_receipts(&self, wanted: &Wanted<'_>) -> Result<Option<u64>, InterlockError> {
         let mut changed = 0_u64;
         for receipt in self.receipt_book().await?.receipts {
@@ -166,6 +159,13 @@ impl Interlock {
         }
         Ok(Some(changed))
     }
+}
+
+/// Who halted everything last, whether or not it still is.
+fn last_halt(control: &HashMap<String, AttributeValue>) -> Result<Option<HaltedBy>, InterlockError> {
+    let text = control.get("halted_by").and_then(|by| by.as_s().ok());
+    let malformed = |_| InterlockError::Malformed { attribute: "halted_by" };
+    text.map(|text| serde_json::from_str(text).map_err(malformed)).transpose()
 }
 
 fn without(known: &RecentItem, wanted: &Wanted<'_>) -> RecentItem {

@@ -2,7 +2,8 @@
 //! this table. Must never overwrite one.
 use crate::error::LedgerError;
 use crate::outbox::Ping;
-use crate::{Ledger, STORE_TIMEOUT, keyed, n, s};
+use crate::{Ledger, in_time, keyed, n, s};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -129,7 +130,6 @@ impl Ledger {
         limit: Option<i32>,
         start: Option<Row>,
     ) -> Result<(Vec<StoredCheckpoint>, Option<Row>), LedgerError> {
-        let operation = "read checkpoints";
         let request = self
             .client
             .query()
@@ -141,9 +141,7 @@ impl Ledger {
             .set_exclusive_start_key(start)
             .consistent_read(true)
             .send();
-        let silent = LedgerError::Store { operation, source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
+        let output = in_time("read checkpoints", request, SdkError::into_service_error).await?;
         let rows = output.items.unwrap_or_default();
         let read = |row: &Row| {
             let text = |name: &str| row.get(name)?.as_s().ok().cloned();

@@ -1,6 +1,8 @@
 //! One audit entry as it lies in the outbox until Postgres has it. Must never be changed once written.
+use crate::Run;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt;
 use types::{Actor, CustomerId, EntryState, IntentId, Mode, Reason, RunId, Target, Tier, Timestamp};
 
 /// The version of [`Entry`]'s shape; readers refuse a newer one rather than misread it.
@@ -59,6 +61,61 @@ pub struct Entry {
     /// People this row is about: HubSpot contact ids and mail addresses, for export and erasure (personal
     /// data).
     pub subjects: Vec<String>,
+}
+
+impl Entry {
+    /// An entry of `stream` about something that happened, with nothing said besides. `rest` sets it apart
+    /// within the stream. A stream that counts sets `event_no` too.
+    #[must_use]
+    pub fn new(
+        stream: &str,
+        rest: impl fmt::Display,
+        occurred_at: Timestamp,
+        actor: Actor,
+        verb: &str,
+        target: Target,
+    ) -> Self {
+        Self {
+            schema_version: ENTRY_SCHEMA_VERSION,
+            entry_id: format!("{stream}#{rest}"),
+            stream: stream.to_owned(),
+            event_no: 0,
+            occurred_at,
+            actor,
+            verb: verb.to_owned(),
+            target,
+            customer_id: None,
+            state: EntryState::Applied,
+            reason: None,
+            mode: None,
+            tier: None,
+            intent_id: None,
+            run_id: None,
+            step: None,
+            before: None,
+            after: None,
+            because: None,
+            detail: None,
+            prompt: None,
+            model_version: None,
+            config_version: None,
+            subjects: Vec::new(),
+        }
+    }
+
+    /// The next entry of a run, with everything that all of its entries say alike.
+    #[must_use]
+    pub fn of_run(run: &mut Run, occurred_at: Timestamp, actor: Actor, verb: &str, target: Target) -> Self {
+        let event_no = run.next_event_no();
+        Self {
+            event_no,
+            customer_id: run.deal.as_ref().map(|deal| deal.customer_id.clone()),
+            run_id: Some(run.run_id.clone()),
+            step: Some(run.n),
+            subjects: run.deal.as_ref().map(|deal| deal.subjects.clone()).unwrap_or_default(),
+            ..Self::new(run.run_id.as_str(), event_no, occurred_at, actor, verb, target)
+        }
+    }
 }
 
 /// A prompt as the list of its parts: concatenated in order they are the request body, byte for byte.

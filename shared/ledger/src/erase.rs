@@ -1,6 +1,7 @@
 //! Looking through stored rows for one person, and taking her out. Must never touch a run that still goes on.
 use crate::error::LedgerError;
-use crate::{Intent, IntentState, Ledger, Run, STORE_TIMEOUT, keyed, s};
+use crate::{Intent, IntentState, Ledger, Run, STORE_TIMEOUT, in_time, keyed, s};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, TransactWriteItem};
 use std::collections::HashMap;
 use types::{RequestId, RunId, Target};
@@ -45,7 +46,6 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn look_through(&self, after: Option<&(String, String)>) -> Result<RowsPage, LedgerError> {
-        let operation = "look through the runs";
         let start = after.map(|(pk, sk)| keyed(pk, sk));
         let request = self
             .client
@@ -54,9 +54,7 @@ impl Ledger {
             .consistent_read(true)
             .set_exclusive_start_key(start)
             .send();
-        let silent = LedgerError::Store { operation, source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
+        let output = in_time("look through the runs", request, SdkError::into_service_error).await?;
         let text = |key: &HashMap<String, AttributeValue>, name: &str| {
             key.get(name).and_then(|v| v.as_s().ok()).cloned().unwrap_or_default()
         };
@@ -69,27 +67,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn rows_of_run(&self, run_id: &RunId) -> Result<Vec<StoredRow>, LedgerError> {
-        let operation = "read the rows of a run";
-        let (mut rows, mut start) = (Vec::new(), None);
-        loop {
-            let request = self
-                .client
-                .query()
-                .table_name(&self.runs)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(&format!("run#{run_id}")))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send();
-            let silent = LedgerError::Store { operation, source: None };
-            let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-            let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
-            rows.extend(output.items.unwrap_or_default().iter().map(StoredRow::of));
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(rows);
-            }
-        }
+        let items = self.items_of_run("read the rows of a run", run_id).await?;
+        Ok(items.iter().map(StoredRow::of).collect())
     }
 
     /// Takes out of a run everything that may name a person: messages and decisions go, tool calls keep their
@@ -148,7 +127,6 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn look_through_outbox(&self) -> Result<Vec<StoredRow>, LedgerError> {
-        let operation = "look through the outbox";
         let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let request = self
@@ -158,9 +136,7 @@ impl Ledger {
                 .consistent_read(true)
                 .set_exclusive_start_key(start)
                 .send();
-            let silent = LedgerError::Store { operation, source: None };
-            let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-            let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
+            let output = in_time("look through the outbox", request, SdkError::into_service_error).await?;
             rows.extend(output.items.unwrap_or_default().iter().map(StoredRow::of));
             start = output.last_evaluated_key;
             if start.is_none() {
@@ -202,46 +178,37 @@ impl Ledger {
     }
 }
 
+/// What an entry says of what happened, beside its personal half.
+const HAPPENED: [&str; 16] = [
+    "schema_version",
+    "entry_id",
+    "stream",
+    "event_no",
+    "occurred_at",
+    "actor",
+    "verb",
+    "state",
+    "reason",
+    "mode",
+    "tier",
+    "intent_id",
+    "run_id",
+    "step",
+    "model_version",
+    "config_version",
+];
+
 /// The entry's JSON without its personal half, whatever its version.
 fn erased_entry(body: &str) -> Option<String> {
     let mut value: serde_json::Value = serde_json::from_str(body).ok()?;
     let fields = value.as_object_mut()?;
+    // A field that this build does not know may hold anything.
+    fields.retain(|name, _| HAPPENED.contains(&name.as_str()));
     for name in ["before", "after", "because", "detail", "prompt", "customer_id"] {
         fields.insert(name.to_owned(), serde_json::Value::Null);
     }
     fields.insert("subjects".to_owned(), serde_json::json!([]));
     fields.insert("target".to_owned(), serde_json::json!(Target::new(ERASED, ERASED)));
-    let plain: fn(&str) -> bool = |name| {
-        matches!(
-            name,
-            "schema_version"
-                | "entry_id"
-                | "stream"
-                | "event_no"
-                | "occurred_at"
-                | "actor"
-                | "verb"
-                | "state"
-                | "reason"
-                | "mode"
-                | "tier"
-                | "intent_id"
-                | "run_id"
-                | "step"
-                | "model_version"
-                | "config_version"
-                | "before"
-                | "after"
-                | "because"
-                | "detail"
-                | "prompt"
-                | "customer_id"
-                | "subjects"
-                | "target"
-        )
-    };
-    // A field that this build does not know may hold anything.
-    fields.retain(|name, _| plain(name));
     Some(value.to_string())
 }
 

@@ -29,6 +29,7 @@ pub use run::{
 };
 pub use transcript::{Claimed, Commit, Leased, Message, Opened, Stored, Transcript};
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use std::collections::HashMap;
@@ -47,6 +48,20 @@ pub struct Ledger {
     runs: String,
     outbox: String,
     clock: Clock,
+}
+
+/// One request within its time: silence and the store's own error are both "we do not know".
+async fn in_time<T, E, R>(
+    operation: &'static str,
+    request: impl Future<Output = Result<T, SdkError<E, R>>>,
+    as_said: impl FnOnce(SdkError<E, R>) -> E,
+) -> Result<T, LedgerError>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let silent = LedgerError::Store { operation, source: None };
+    let answer = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+    answer.map_err(|error| LedgerError::store(operation, as_said(error)))
 }
 
 impl Ledger {
@@ -71,10 +86,7 @@ impl Ledger {
             .set_key(Some(keyed(pk, sk)))
             .consistent_read(true)
             .send();
-        let silent = LedgerError::Store { operation: "read a row", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store("read a row", error.into_service_error()))?;
-        Ok(output.item)
+        Ok(in_time("read a row", request, SdkError::into_service_error).await?.item)
     }
 
     /// Rows of the sparse `queue` index older than `before_ms`, oldest first.
@@ -97,10 +109,7 @@ impl Ledger {
                 .expression_attribute_values(":before", n(before_ms))
                 .set_exclusive_start_key(start)
                 .send();
-            let silent = LedgerError::Store { operation: "read a queue", source: None };
-            let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-            let output =
-                output.map_err(|error| LedgerError::store("read a queue", error.into_service_error()))?;
+            let output = in_time("read a queue", request, SdkError::into_service_error).await?;
             rows.extend(output.items.unwrap_or_default());
             start = output.last_evaluated_key;
             if start.is_none() {

@@ -1,7 +1,8 @@
 //! The outbox: audit entries that wait for Postgres. Must never drop a row that was not acknowledged.
 use crate::entry::{Entry, PartRef};
 use crate::error::LedgerError;
-use crate::{Ledger, STORE_TIMEOUT, n, s};
+use crate::{Ledger, in_time, n, s};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, Put, TransactWriteItem, WriteRequest};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -56,6 +57,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn unacknowledged(&self, limit: i32) -> Result<Vec<OutboxRow>, LedgerError> {
+        Ok(self.oldest_waiting("read the outbox", limit).await?.iter().filter_map(row_of).collect())
+    }
+
+    /// Rows of the sparse index of what nobody acknowledged, oldest first, at most `limit`.
+    async fn oldest_waiting(
+        &self,
+        operation: &'static str,
+        limit: i32,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, LedgerError> {
         let request = self
             .client
             .query()
@@ -65,11 +75,7 @@ impl Ledger {
             .expression_attribute_values(":one", s("1"))
             .limit(limit)
             .send();
-        let silent = LedgerError::Store { operation: "read the outbox", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output =
-            output.map_err(|error| LedgerError::store("read the outbox", error.into_service_error()))?;
-        Ok(output.items.unwrap_or_default().iter().filter_map(row_of).collect())
+        Ok(in_time(operation, request, SdkError::into_service_error).await?.items.unwrap_or_default())
     }
 
     /// When the oldest row that nobody acknowledged had happened (ms since 1970). `None`: none waits.
@@ -77,20 +83,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn oldest_unacknowledged_ms(&self) -> Result<Option<i64>, LedgerError> {
-        let operation = "look at the outbox";
-        let request = self
-            .client
-            .query()
-            .table_name(&self.outbox)
-            .index_name("unacknowledged")
-            .key_condition_expression("unack = :one")
-            .expression_attribute_values(":one", s("1"))
-            .limit(1)
-            .send();
-        let silent = LedgerError::Store { operation, source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store(operation, error.into_service_error()))?;
-        let Some(oldest) = output.items.unwrap_or_default().into_iter().next() else { return Ok(None) };
+        let waiting = self.oldest_waiting("look at the outbox", 1).await?;
+        let Some(oldest) = waiting.first() else { return Ok(None) };
         let at_ms = oldest.get("at").and_then(|at| at.as_n().ok()).and_then(|at| at.parse().ok());
         at_ms.map(Some).ok_or(LedgerError::Malformed { row: "outbox" })
     }
@@ -111,10 +105,7 @@ impl Ledger {
             }
             while !left.is_empty() {
                 let request = self.client.batch_write_item().request_items(&self.outbox, left).send();
-                let silent = LedgerError::Store { operation: "acknowledge entries", source: None };
-                let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-                let output = output
-                    .map_err(|error| LedgerError::store("acknowledge entries", error.into_service_error()))?;
+                let output = in_time("acknowledge entries", request, SdkError::into_service_error).await?;
                 left = output.unprocessed_items.unwrap_or_default().remove(&self.outbox).unwrap_or_default();
             }
         }
@@ -214,8 +205,6 @@ impl Ledger {
             .table_name(&self.runs)
             .set_key(Some(crate::keyed(&format!("ping#{id}"), "ping")))
             .send();
-        let silent = LedgerError::Store { operation: "drop a ping", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        output.map(drop).map_err(|error| LedgerError::store("drop a ping", error.into_service_error()))
+        in_time("drop a ping", request, SdkError::into_service_error).await.map(drop)
     }
 }

@@ -1,10 +1,11 @@
 //! Data requests: what one person asked for, and how far it got. Must never keep who she was once it is done.
 use crate::error::LedgerError;
-use crate::{ENTRY_SCHEMA_VERSION, Entry, Ledger, STORE_TIMEOUT, keyed, n, s};
+use crate::{Entry, Ledger, in_time, keyed, n, s};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
-use types::{Actor, EntryState, RequestId, RunId, Subject, Target, Timestamp};
+use types::{Actor, RequestId, RunId, Subject, Target, Timestamp};
 
 /// Where all requests lie: few, and read together.
 const REQUESTS: &str = "requests";
@@ -158,30 +159,17 @@ impl DataRequest {
         // A reason that names her by an id would be found by no search for names.
         let people = self.subject.people();
         Entry {
-            schema_version: ENTRY_SCHEMA_VERSION,
-            entry_id: format!("data_request#{}#{verb}", self.request_id),
-            stream: "data_request".to_owned(),
             event_no: self.opened_ms.unsigned_abs(),
-            occurred_at: Timestamp::from_millisecond(at_ms).unwrap_or_default(),
-            actor: self.opened_by.clone(),
-            verb: verb.to_owned(),
-            target: Target::new("request", &self.request_id),
-            customer_id: None,
-            state: EntryState::Applied,
-            reason: None,
-            mode: None,
-            tier: None,
-            intent_id: None,
-            run_id: None,
-            step: None,
-            before: None,
-            after: None,
             because: self.because.clone().filter(|text| !people.iter().any(|id| text.contains(id.as_str()))),
             detail: Some(detail).filter(|detail| !detail.is_null()),
-            prompt: None,
-            model_version: None,
-            config_version: None,
-            subjects: Vec::new(),
+            ..Entry::new(
+                "data_request",
+                format_args!("{}#{verb}", self.request_id),
+                Timestamp::from_millisecond(at_ms).unwrap_or_default(),
+                self.opened_by.clone(),
+                verb,
+                Target::new("request", &self.request_id),
+            )
         }
     }
 
@@ -295,10 +283,7 @@ impl Ledger {
             .scan_index_forward(false)
             .limit(limit)
             .send();
-        let silent = LedgerError::Store { operation: "read the data requests", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output
-            .map_err(|error| LedgerError::store("read the data requests", error.into_service_error()))?;
+        let output = in_time("read the data requests", request, SdkError::into_service_error).await?;
         output.items.unwrap_or_default().iter().map(DataRequest::parse).collect()
     }
 }

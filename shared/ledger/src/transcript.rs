@@ -3,9 +3,10 @@
 use crate::error::LedgerError;
 use crate::run::digest20;
 use crate::{
-    Claim, Decision, Entry, Intent, IntentState, Ledger, PartRef, Run, RunStatus, STORE_TIMEOUT, keyed, n, s,
-    sha256_hex,
+    Claim, Decision, Entry, Intent, IntentState, Ledger, PartRef, Run, RunStatus, STORE_TIMEOUT, in_time,
+    keyed, n, s, sha256_hex,
 };
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem};
 use std::collections::{BTreeMap, HashMap};
@@ -217,9 +218,7 @@ impl Ledger {
             .expression_attribute_values(":e", n(expires))
             .return_values(ReturnValue::UpdatedNew)
             .send();
-        let silent = LedgerError::Store { operation: "count a run", source: None };
-        let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-        let output = output.map_err(|error| LedgerError::store("count a run", error.into_service_error()))?;
+        let output = in_time("count a run", request, SdkError::into_service_error).await?;
         let count = output.attributes.as_ref().and_then(|a| a.get("count")).and_then(|v| v.as_n().ok());
         count.and_then(|text| text.parse().ok()).ok_or(LedgerError::Malformed { row: "count" })
     }
@@ -240,27 +239,34 @@ impl Ledger {
     pub async fn transcript(&self, run_id: &RunId) -> Result<Transcript, LedgerError> {
         let pk = format!("run#{run_id}");
         let mut transcript = Transcript::default();
-        let mut start = None;
+        for item in self.items_of_run("read a transcript", run_id).await? {
+            transcript.add(&pk, &item)?;
+        }
+        Ok(transcript)
+    }
+
+    /// Every row of one run, its own among them, as it is stored.
+    pub(crate) async fn items_of_run(
+        &self,
+        operation: &'static str,
+        run_id: &RunId,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, LedgerError> {
+        let (mut rows, mut start) = (Vec::new(), None);
         loop {
             let request = self
                 .client
                 .query()
                 .table_name(&self.runs)
                 .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(&pk))
+                .expression_attribute_values(":pk", s(&format!("run#{run_id}")))
                 .consistent_read(true)
                 .set_exclusive_start_key(start)
                 .send();
-            let silent = LedgerError::Store { operation: "read a transcript", source: None };
-            let output = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
-            let output = output
-                .map_err(|error| LedgerError::store("read a transcript", error.into_service_error()))?;
-            for item in output.items.unwrap_or_default() {
-                transcript.add(&pk, &item)?;
-            }
+            let output = in_time(operation, request, SdkError::into_service_error).await?;
+            rows.extend(output.items.unwrap_or_default());
             start = output.last_evaluated_key;
             if start.is_none() {
-                return Ok(transcript);
+                return Ok(rows);
             }
         }
     }

@@ -2,10 +2,7 @@
 use crate::search::{self, Searched};
 use crate::{PrivacyError, drain};
 use audit_log::AuditLog;
-use ledger::{
-    Commit, DataRequest, ENTRY_SCHEMA_VERSION, Entry, IntentState, Ledger, RequestStage, Run, RunStatus,
-    Stored,
-};
+use ledger::{Commit, DataRequest, Entry, IntentState, Ledger, RequestStage, Run, RunStatus, Stored};
 use serde_json::json;
 use types::{Actor, EntryState, Reason, RequestId, RunId, Subject, Target};
 
@@ -111,36 +108,15 @@ async fn close(ledger: &Ledger, run: &mut Run) -> Result<Stored, PrivacyError> {
 }
 
 fn closed_entry(ledger: &Ledger, run: &mut Run) -> Entry {
-    let event_no = run.next_event_no();
     let target = match &run.deal {
         Some(deal) => Target::new("deal", &deal.deal_id),
         None => Target::new("event", &run.event.object_id),
     };
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{}#{event_no}", run.run_id),
-        stream: run.run_id.to_string(),
-        event_no,
-        occurred_at: ledger.clock().now(),
-        actor: Actor::System(ACTOR.to_owned()),
-        verb: "run".to_owned(),
-        target,
-        customer_id: run.deal.as_ref().map(|deal| deal.customer_id.clone()),
         state: EntryState::Halted,
         reason: Some(Reason::SubjectErased),
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: Some(run.run_id.clone()),
-        step: Some(run.n),
-        before: None,
-        after: None,
-        because: None,
         detail: Some(json!({ "status": run.status.code() })),
-        prompt: None,
-        model_version: None,
-        config_version: None,
-        subjects: run.deal.as_ref().map(|deal| deal.subjects.clone()).unwrap_or_default(),
+        ..Entry::of_run(run, ledger.clock().now(), Actor::System(ACTOR.to_owned()), "run", target)
     }
 }
 
