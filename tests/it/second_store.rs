@@ -108,6 +108,7 @@ async fn crowd(budget: &Budget, clock: &Clock) -> Crowd {
                     deadline_ms: clock.now_ms() + 60_000,
                     zone: "Europe/Amsterdam".to_owned(),
                     usd_per_day: Some(UsdNanos(300 * CENT)),
+                    seen: None,
                 };
                 match budget.reserve(ask).await {
                     Ok(Reserve::Reserved(reservation)) => {

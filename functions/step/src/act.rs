@@ -214,7 +214,7 @@ async fn follow(
                 format!("Would have done: {}. The tool is in dry-run; nothing was written.", plan.what);
             let intent = with_plan(intent, &plan, Some(Mode::DryRun));
             trail.conclude(intent, Some(&plan), EntryState::WouldHave, Some(reason), tell);
-            note_recent(trail.hand, &plan, false).await;
+            trail.note_recent(&plan, false);
             Ok(Call::Ended)
         }
         Verdict::Draft(plan) => {
@@ -248,9 +248,6 @@ async fn execute(
     };
     trail.intent = Some(intent);
     let applied = gate::apply(act, context, plan, go, &deps.interlock, terms, trail).await?;
-    if matches!(applied, Applied::Sent(gate::Sent::Applied { .. })) {
-        note_recent(trail.hand, plan, true).await;
-    }
     match applied {
         Applied::NoPermit(Reason::DryRun) | Applied::Sent(_) => {}
         Applied::NoPermit(Reason::Disarmed | Reason::SwitchUnreachable) => {
@@ -374,19 +371,4 @@ pub(crate) fn context(hand: &InHand<'_>, intent_id: IntentId) -> Result<Context,
             .collect(),
         run_url: hand.deps.links.console_url.as_ref().map(|url| format!("{url}/runs/{}", hand.run.run_id)),
     })
-}
-
-/// The halt page's "last thing it did". Best effort.
-async fn note_recent(hand: &InHand<'_>, plan: &Plan, wrote: bool) {
-    let Some(deal) = &hand.run.deal else { return };
-    let act = interlock::RecentAct {
-        at_ms: hand.deps.clock.now_ms(),
-        tool: plan.verb.clone(),
-        deal_id: deal.deal_id.to_string(),
-        what: plan.what.chars().take(200).collect(),
-        wrote,
-        customer_name: deal.customer_name.clone(),
-        run_id: hand.run.run_id.to_string(),
-    };
-    hand.deps.interlock.note_recent(&deal.customer_id, &act).await;
 }

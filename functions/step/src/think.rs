@@ -1,8 +1,8 @@
 //! One decision: reserve, ask the model raced against the switch, settle, store once. Must never ask before
 //! it reserved.
-use crate::step::{Flow, InHand};
+use crate::step::{Flow, InHand, StepOutput};
 use crate::{StepError, close, trip};
-use budget::{Amount, Ask, Reserve, Settled, Used};
+use budget::{Amount, Ask, Left, Reservation, Reserve, SeenDay, Settled, Used};
 use config::Freshness;
 use interlock::Go;
 use kill_switch::Check;
@@ -28,24 +28,23 @@ pub(crate) async fn think(hand: &mut InHand<'_>, go: &Go) -> Result<Flow<Decisio
         let end = close::finish(hand, RunStatus::Failed, Reason::ModelWithoutPrice, None).await?;
         return Ok(Flow::End(end));
     };
-    hand.deps.budget.open_run(&hand.run.run_id, &hand.run.caps, go.epoch()).await?;
     for attempt in 0..TRIES {
-        let body = match shape(hand, &price).await? {
-            Flow::On(body) => body,
+        let (body, seen) = match shape(hand, go, &price).await? {
+            Flow::On(shaped) => shaped,
             Flow::End(output) => return Ok(Flow::End(output)),
         };
-        let (turn, overshot) = match one_try(hand, go, &body, &price, attempt).await? {
-            Flow::On(Some(done)) => done,
+        let ask = ask_for(hand, go, &body, &price, seen)?;
+        let reservation = match set_aside(hand, ask).await? {
+            Flow::On(Some(reservation)) => reservation,
             // Somebody else took money since the request was shaped: shape it anew by what is left.
             Flow::On(None) => continue,
             Flow::End(output) => return Ok(Flow::End(output)),
         };
-        if let Some((cap, left)) = overshot {
-            // A call that cost more than its bound is recorded, and stops the agent.
-            return Ok(Flow::End(trip::trip(hand, cap, left, left).await?));
-        }
-        let Turn::Retry { after_ms, kind, .. } = &turn else {
-            return conclude(hand, &body, &price, turn).await;
+        let turn = ask_model(hand, go, &body, &reservation).await;
+        let (after_ms, kind) = match end_try(hand, &body, &price, reservation, turn).await? {
+            Tried::Decided(decision) => return Ok(Flow::On(*decision)),
+            Tried::End(output) => return Ok(Flow::End(output)),
+            Tried::Again { after_ms, kind } => (after_ms, kind),
         };
         let wait = after_ms.unwrap_or(500_u64 << attempt);
         tracing::warn!(run_id = %hand.run.run_id, %kind, wait, "the model gave no answer");
@@ -60,7 +59,11 @@ pub(crate) async fn think(hand: &mut InHand<'_>, go: &Go) -> Result<Flow<Decisio
 }
 
 /// The request that fits into what is left, or the trip.
-async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, StepError> {
+async fn shape(
+    hand: &mut InHand<'_>,
+    go: &Go,
+    price: &PriceRow,
+) -> Result<Flow<(Body, Option<SeenDay>)>, StepError> {
     let frozen = frozen(hand).await?;
     let messages: Vec<Vec<u8>> = hand
         .transcript
@@ -70,8 +73,7 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
         .collect();
     let usual = Body::assemble(&frozen, &messages, MAX_TOKENS_USUAL);
     let bound = bound_of(hand, &usual);
-    let left = hand.deps.budget.left(&hand.run.run_id, &hand.config.hot.zone).await?;
-    let left = left.ok_or(StepError::Inconsistent { what: "the run has no budget" })?;
+    let left = left(hand, go).await?;
     let tokens_left = u64::try_from(left.tokens).unwrap_or(0);
     let Some(fits) = model::fit_max_tokens(tokens_left, bound, MAX_TOKENS_USUAL, MAX_TOKENS_USEFUL) else {
         let asked = i64::try_from(bound.saturating_add(MAX_TOKENS_USEFUL.into())).unwrap_or(i64::MAX);
@@ -83,7 +85,7 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
     let (usd_left, pending) =
         left.day.map_or((cap, UsdNanos::ZERO), |day| (day.left_under(cap), day.pending));
     if let Some(max_tokens) = affordable(price, bound, fits, usd_left) {
-        return Ok(Flow::On(Body::assemble(&frozen, &messages, max_tokens)));
+        return Ok(Flow::On((Body::assemble(&frozen, &messages, max_tokens), left.seen)));
     }
     let asked = price.worst_case(bound, MAX_TOKENS_USEFUL.into());
     Ok(Flow::End(if usd_left.plus(pending) >= asked {
@@ -92,6 +94,17 @@ async fn shape(hand: &mut InHand<'_>, price: &PriceRow) -> Result<Flow<Body>, St
     } else {
         trip::trip(hand, Cap::UsdPerDay, Amount::Usd(usd_left), Amount::Usd(asked)).await?
     }))
+}
+
+/// What is left for the run, whose first look opens its budget.
+async fn left(hand: &InHand<'_>, go: &Go) -> Result<Left, StepError> {
+    let (budget, run_id, zone) = (&hand.deps.budget, &hand.run.run_id, &hand.config.hot.zone);
+    if let Some(left) = budget.left(run_id, zone).await? {
+        return Ok(left);
+    }
+    budget.open_run(run_id, &hand.run.caps, go.epoch()).await?;
+    let left = budget.left(run_id, zone).await?;
+    left.ok_or(StepError::Inconsistent { what: "the run has no budget" })
 }
 
 /// An upper bound on the input tokens of a body.
@@ -120,22 +133,20 @@ fn affordable(price: &PriceRow, bound: u64, fits: u32, usd_left: UsdNanos) -> Op
     Some(low)
 }
 
-/// One HTTP try with its own reservation, settled by what came back. `None`: the day no longer pays for this
-/// body, and nothing was sent.
-async fn one_try(
-    hand: &mut InHand<'_>,
+/// The worst case of one HTTP try of this body.
+fn ask_for(
+    hand: &InHand<'_>,
     go: &Go,
     body: &Body,
     price: &PriceRow,
-    attempt: u32,
-) -> Result<Flow<Option<(Turn, Option<(Cap, Amount)>)>>, StepError> {
-    let hot = Arc::clone(&hand.config.hot);
+    seen: Option<SeenDay>,
+) -> Result<Ask, StepError> {
+    let hot = &hand.config.hot;
     let bound = bound_of(hand, body);
     let max_tokens = u64::from(body.max_tokens());
-    let attempt_id =
-        AttemptId::new(format!("a-{}-{}-{attempt}", hand.run.run_id, uuid::Uuid::new_v4().simple()))
-            .map_err(|_| StepError::Inconsistent { what: "an attempt id" })?;
-    let ask = Ask {
+    let attempt_id = AttemptId::new(format!("a-{}-{}", hand.run.run_id, uuid::Uuid::new_v4().simple()))
+        .map_err(|_| StepError::Inconsistent { what: "an attempt id" })?;
+    Ok(Ask {
         run_id: hand.run.run_id.clone(),
         attempt_id,
         tokens: bound.saturating_add(max_tokens),
@@ -144,41 +155,27 @@ async fn one_try(
         deadline_ms: hand.invocation.deadline_ms,
         zone: hot.zone.clone(),
         usd_per_day: Some(hot.caps.usd_per_day),
-    };
-    // INVARIANT (I12, I14): no first byte before the worst case of this very try is set aside.
-    let reservation = match hand.deps.budget.reserve(ask).await? {
-        Reserve::Reserved(reservation) => reservation,
-        Reserve::Tripped { cap: Cap::UsdPerDay, .. } | Reserve::SetAside { .. } => return Ok(Flow::On(None)),
-        Reserve::Tripped { cap, left, asked } => {
-            return Ok(Flow::End(trip::trip(hand, cap, left, asked).await?));
-        }
-        Reserve::OtherEpoch { .. } => {
-            return Ok(Flow::End(close::halted(hand, None, Reason::OldEpoch).await?));
-        }
-        Reserve::NoRun | Reserve::NoCap => {
-            return Ok(Flow::End(close::park(hand, Reason::ConfigUnusable).await?));
-        }
+        seen,
+    })
+}
+
+/// The try's own reservation. `None`: the day no longer pays for this body.
+// INVARIANT (I12, I14): no first byte before the worst case of this very try is set aside.
+async fn set_aside(hand: &mut InHand<'_>, ask: Ask) -> Result<Flow<Option<Reservation>>, StepError> {
+    Ok(match hand.deps.budget.reserve(ask).await? {
+        Reserve::Reserved(reservation) => Flow::On(Some(reservation)),
+        Reserve::Tripped { cap: Cap::UsdPerDay, .. } | Reserve::SetAside { .. } => Flow::On(None),
+        Reserve::Tripped { cap, left, asked } => Flow::End(trip::trip(hand, cap, left, asked).await?),
+        Reserve::OtherEpoch { .. } => Flow::End(close::halted(hand, None, Reason::OldEpoch).await?),
+        Reserve::NoRun | Reserve::NoCap => Flow::End(close::park(hand, Reason::ConfigUnusable).await?),
         Reserve::AttemptReused | Reserve::TooManyPending | Reserve::PastDeadline => {
-            return Ok(Flow::End(close::park(hand, Reason::OutOfTime).await?));
+            Flow::End(close::park(hand, Reason::OutOfTime).await?)
         }
-    };
-    let turn = ask_model(hand, go, body, &reservation).await;
-    let settled = settle(hand, &turn, reservation, price).await?;
-    let overshot = match settled {
-        Settled::Overshot { usd_over, usd_left, .. } if usd_over > UsdNanos::ZERO => {
-            Some((Cap::UsdPerDay, Amount::Usd(usd_left)))
-        }
-        Settled::Overshot { tokens_over, .. } => {
-            let over = i64::try_from(tokens_over).unwrap_or(i64::MAX);
-            Some((Cap::TokensPerRun, Amount::Tokens(0_i64.saturating_sub(over))))
-        }
-        Settled::Within { .. } | Settled::AlreadyEnded => None,
-    };
-    Ok(Flow::On(Some((turn, overshot))))
+    })
 }
 
 /// The try itself, raced against the switch.
-async fn ask_model(hand: &InHand<'_>, go: &Go, body: &Body, reservation: &budget::Reservation) -> Turn {
+async fn ask_model(hand: &InHand<'_>, go: &Go, body: &Body, reservation: &Reservation) -> Turn {
     let switch = hand.deps.interlock.switch();
     let customer = go.customer().map(types::CustomerId::as_str);
     let watch = || async {
@@ -192,33 +189,80 @@ async fn ask_model(hand: &InHand<'_>, go: &Go, body: &Body, reservation: &budget
     hand.deps.model.next(body, go, reservation, watch).await
 }
 
-/// Ends the reservation by what came back.
-async fn settle(
-    hand: &InHand<'_>,
-    turn: &Turn,
-    reservation: budget::Reservation,
-    price: &PriceRow,
-) -> Result<Settled, StepError> {
-    let used = match turn.settlement() {
-        Settlement::Exact(usage) => Used { tokens: usage.total(), usd: usage.price(price) },
-        Settlement::Nothing => Used { tokens: 0, usd: UsdNanos::ZERO },
-        Settlement::InFull => return Ok(hand.deps.budget.charge_in_full(reservation).await?),
-    };
-    Ok(hand.deps.budget.settle(reservation, used).await?)
+/// What a try came to.
+enum Tried {
+    /// The model answered, and its answer is stored.
+    Decided(Box<Decision>),
+    /// No answer; worth another try.
+    Again { after_ms: Option<u64>, kind: String },
+    /// The invocation ends with this answer.
+    End(StepOutput),
 }
 
-/// From a settled turn to the stored decision, or to the run's end.
+/// Ends the reservation by what came back, and goes from there to the stored decision, or to the run's end.
+async fn end_try(
+    hand: &mut InHand<'_>,
+    body: &Body,
+    price: &PriceRow,
+    reservation: Reservation,
+    turn: Turn,
+) -> Result<Tried, StepError> {
+    let used = match turn.settlement() {
+        Settlement::Exact(usage) => Some(Used { tokens: usage.total(), usd: usage.price(price) }),
+        Settlement::Nothing => Some(Used { tokens: 0, usd: UsdNanos::ZERO }),
+        Settlement::InFull => None,
+    };
+    if let (Turn::Answer(answer), Some(used)) = (&turn, used)
+        && reservation.covers(used)
+    {
+        // Neither needs the other. Whichever is lost, the next invocation goes on from what it finds: a
+        // reservation that stays is charged in full, a decision that is stored is not asked for again.
+        let decision = decision_of(hand, body, price, answer.clone())?;
+        let (settled, decided) = tokio::join!(
+            hand.deps.budget.settle(reservation, used),
+            hand.deps.ledger.decide_once(&hand.run.run_id, &decision)
+        );
+        let _covered = settled?;
+        return Ok(Tried::Decided(Box::new(decided?)));
+    }
+    let settled = match used {
+        Some(used) => hand.deps.budget.settle(reservation, used).await?,
+        None => hand.deps.budget.charge_in_full(reservation).await?,
+    };
+    if let Some((cap, left)) = overshot(settled) {
+        // A call that cost more than its bound is recorded, and stops the agent.
+        return Ok(Tried::End(trip::trip(hand, cap, left, left).await?));
+    }
+    conclude(hand, body, price, turn).await
+}
+
+fn overshot(settled: Settled) -> Option<(Cap, Amount)> {
+    match settled {
+        Settled::Overshot { usd_over, usd_left, .. } if usd_over > UsdNanos::ZERO => {
+            Some((Cap::UsdPerDay, Amount::Usd(usd_left)))
+        }
+        Settled::Overshot { tokens_over, .. } => {
+            let over = i64::try_from(tokens_over).unwrap_or(i64::MAX);
+            Some((Cap::TokensPerRun, Amount::Tokens(0_i64.saturating_sub(over))))
+        }
+        Settled::Within { .. } | Settled::AlreadyEnded => None,
+    }
+}
+
+/// From a settled turn to the stored decision, another try, or the run's end.
 async fn conclude(
     hand: &mut InHand<'_>,
     body: &Body,
     price: &PriceRow,
     turn: Turn,
-) -> Result<Flow<Decision>, StepError> {
+) -> Result<Tried, StepError> {
     let end = match turn {
         Turn::Answer(answer) => {
             let decision = decision_of(hand, body, price, answer)?;
-            return Ok(Flow::On(hand.deps.ledger.decide_once(&hand.run.run_id, &decision).await?));
+            let decided = hand.deps.ledger.decide_once(&hand.run.run_id, &decision).await?;
+            return Ok(Tried::Decided(Box::new(decided)));
         }
+        Turn::Retry { after_ms, kind, .. } => return Ok(Tried::Again { after_ms, kind }),
         Turn::Refusal { category, .. } => {
             close::finish(hand, RunStatus::Done, Reason::ModelRefusal, category).await?
         }
@@ -242,9 +286,8 @@ async fn conclude(
         }
         // The next look at the switch closes the run, or parks it while the switch is silent.
         Turn::Halted => hand.wait(1),
-        Turn::Retry { .. } => close::park(hand, Reason::ModelUnavailable).await?,
     };
-    Ok(Flow::End(end))
+    Ok(Tried::End(end))
 }
 
 fn decision_of(

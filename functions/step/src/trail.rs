@@ -6,7 +6,7 @@ use crate::step::InHand;
 use async_trait::async_trait;
 use config::metrics::{self, Metric};
 use gate::{Applied, Plan, Sent, Trail, TrailError};
-use interlock::Permit;
+use interlock::{Permit, RecentAct};
 use ledger::{Commit, Decision, Entry, Intent, IntentOutcome, IntentState, LastTurn, RunStatus, Stored};
 use types::{EntryState, Mode, Reason};
 
@@ -34,6 +34,8 @@ pub(crate) struct StepTrail<'a, 'b> {
     pub(crate) advanced: bool,
     /// When to try the call in hand again, if it must be (ms).
     pub(crate) again_ms: Option<u64>,
+    /// The halt page's "last thing it did", to be noted beside the next commit.
+    recent: Option<RecentAct>,
     /// Did the audit log keep up when the step looked?
     pub(crate) log_keeps_up: bool,
 }
@@ -50,6 +52,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             last: false,
             advanced: false,
             again_ms: None,
+            recent: None,
             log_keeps_up: false,
         }
     }
@@ -100,10 +103,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             intents: intents.clone(),
             entries: std::mem::take(&mut self.entries),
         };
-        match self.hand.deps.ledger.commit(&mut self.hand.run, commit).await? {
-            Stored::Yes => {}
-            Stored::Raced => return Err(StepError::Raced),
-        }
+        self.commit(commit).await?;
         // A trip later in this step tells people about the last call.
         let stored = intents.into_iter().map(|intent| ((intent.step, intent.index), intent));
         self.hand.transcript.intents.extend(stored);
@@ -146,13 +146,39 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             intents: std::mem::take(&mut self.intents),
             entries: std::mem::take(&mut self.entries),
         };
-        match self.hand.deps.ledger.commit(&mut self.hand.run, commit).await? {
-            Stored::Yes => {
-                self.advanced = true;
-                Ok(())
+        self.commit(commit).await?;
+        self.advanced = true;
+        Ok(())
+    }
+
+    /// One commit, and beside it what the halt page shows as the last act: nothing depends on that.
+    async fn commit(&mut self, commit: Commit) -> Result<(), StepError> {
+        let (deps, customer) = (self.hand.deps, self.hand.customer().cloned());
+        let recent = self.recent.take().zip(customer);
+        let noted = async {
+            if let Some((act, customer)) = &recent {
+                deps.interlock.note_recent(customer, act).await;
             }
+        };
+        let (stored, ()) = tokio::join!(deps.ledger.commit(&mut self.hand.run, commit), noted);
+        match stored? {
+            Stored::Yes => Ok(()),
             Stored::Raced => Err(StepError::Raced),
         }
+    }
+
+    /// The halt page's "last thing it did": noted beside the next commit.
+    pub(crate) fn note_recent(&mut self, plan: &Plan, wrote: bool) {
+        let Some(deal) = &self.hand.run.deal else { return };
+        self.recent = Some(RecentAct {
+            at_ms: self.hand.deps.clock.now_ms(),
+            tool: plan.verb.clone(),
+            deal_id: deal.deal_id.to_string(),
+            what: plan.what.chars().take(200).collect(),
+            wrote,
+            customer_name: deal.customer_name.clone(),
+            run_id: self.hand.run.run_id.to_string(),
+        });
     }
 
     fn in_hand(&mut self) -> Result<Intent, TrailError> {
@@ -187,6 +213,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
                 if after.is_some() {
                     intent.after.clone_from(after);
                 }
+                self.note_recent(plan, true);
             }
             Applied::Sent(Sent::NotApplied { .. }) | Applied::NoPermit(_) => {
                 intent.state = IntentState::Closed

@@ -12,6 +12,8 @@ use types::UsdNanos;
 pub(crate) const OPEN_ROW: &str = "days";
 /// How often a change is tried against others'.
 const TRIES: usize = 8;
+/// How old a note may be that was seen before (ms): far less than anything may lie on a day that is over.
+const SEEN_MS_MAX: i64 = 1_000;
 
 pub(crate) fn day_row(date: &str) -> String {
     format!("day#{date}")
@@ -24,6 +26,14 @@ pub(crate) struct Open {
     pub(crate) cap: UsdNanos,
     /// Days before this one have nothing pending.
     pub(crate) swept_to: Option<String>,
+}
+
+/// The note of the open day as [`Budget::left`] read it, so that the reservation that follows at once need
+/// not read it again. Which day pays is worked out anew all the same.
+#[derive(Debug, Clone)]
+pub struct SeenDay {
+    open: Open,
+    at_ms: i64,
 }
 
 /// A day as a page shows it. `left + pending + spent = cap`.
@@ -78,9 +88,15 @@ impl Budget {
         &self,
         zone: &str,
         cap: Option<UsdNanos>,
+        mut seen: Option<SeenDay>,
     ) -> Result<Option<String>, BudgetError> {
+        let is_fresh =
+            |seen: &SeenDay| (0..SEEN_MS_MAX).contains(&self.clock.now_ms().saturating_sub(seen.at_ms));
         for _ in 0..TRIES {
-            let open = self.read_open().await?;
+            let open = match seen.take().filter(is_fresh) {
+                Some(seen) => Some(seen.open),
+                None => self.read_open().await?,
+            };
             let (date, from_ms) = match (today(self.clock.now(), zone, open.as_ref().map(|o| &o.day))?, &open)
             {
                 (Today::GoesOn, Some(open)) => return Ok(Some(open.day.date.to_string())),
@@ -176,10 +192,25 @@ impl Budget {
     /// # Errors
     /// [`BudgetError`] when the table cannot be read or the zone is not known.
     pub async fn day(&self, zone: &str) -> Result<Option<DayView>, BudgetError> {
-        let Some(open) = self.read_open().await? else { return Ok(None) };
+        Ok(self.see_day(zone).await?.map(|(day, _)| day))
+    }
+
+    /// The day that pays now and the note that says so.
+    pub(crate) async fn see_day(&self, zone: &str) -> Result<Option<(DayView, SeenDay)>, BudgetError> {
+        let at_ms = self.clock.now_ms();
+        // Nearly always the local date is the open one: read its row beside the note.
+        let Today::Due { date: guess, .. } = today(self.clock.now(), zone, None)? else { return Ok(None) };
+        let guess = guess.to_string();
+        let guessed_row = day_row(&guess);
+        let (open, guessed) = tokio::join!(self.read_open(), self.read(&guessed_row));
+        let Some(open) = open? else { return Ok(None) };
         let date = open.day.date.to_string();
-        let view = view(&date, &self.read_day(&date).await?)?;
-        Ok(Some(match today(self.clock.now(), zone, Some(&open.day))? {
+        let row = match guessed? {
+            Some(row) if date == guess => row,
+            Some(_) | None => self.read_day(&date).await?,
+        };
+        let view = view(&date, &row)?;
+        let day = match today(self.clock.now(), zone, Some(&open.day))? {
             Today::GoesOn => view,
             Today::Due { date, .. } => DayView {
                 date: date.to_string(),
@@ -189,7 +220,8 @@ impl Budget {
                 spent: UsdNanos::ZERO,
                 last_ms: view.last_ms,
             },
-        }))
+        };
+        Ok(Some((day, SeenDay { open, at_ms })))
     }
 
     /// Gives the open day a new cap; the next reservation meets it. Save it in the hot configuration first.
@@ -200,7 +232,9 @@ impl Budget {
     // INVARIANT (I16): the difference is added once, because the update holds only for the cap it was
     // computed from.
     pub async fn change_cap(&self, new: UsdNanos, zone: &str) -> Result<CapChange, BudgetError> {
-        let Some(date) = self.paying_day(zone, Some(new)).await? else { return Ok(CapChange::Unchanged) };
+        let Some(date) = self.paying_day(zone, Some(new), None).await? else {
+            return Ok(CapChange::Unchanged);
+        };
         let row = day_row(&date);
         let mut outcome = None;
         for _ in 0..TRIES {

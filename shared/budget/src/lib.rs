@@ -19,7 +19,7 @@ mod trip;
 #[cfg(test)]
 mod tests;
 
-pub use day::{CapChange, DayView};
+pub use day::{CapChange, DayView, SeenDay};
 pub use error::{BudgetError, StoreFailure};
 pub use reservation::{Reservation, Used};
 pub use reserve::{Amount, Ask, Reserve};

@@ -1,7 +1,7 @@
 //! Reserving one HTTP try's worst case: tokens of the run, dollars of the day. Must never be half done.
 use crate::{
     Budget, BudgetError, Reservation,
-    day::{day_row, view},
+    day::{SeenDay, day_row, view},
     row::{Change, Item, Update, get_map, get_number, get_text, number, text},
     run::run_row,
 };
@@ -34,6 +34,8 @@ pub struct Ask {
     /// The cap in the hot configuration: opens a day that is due, and binds at once where it is below the
     /// open day's. `None` when it cannot be read: the last known one counts.
     pub usd_per_day: Option<UsdNanos>,
+    /// The note of the open day, where [`Budget::left`] has just read it.
+    pub seen: Option<SeenDay>,
 }
 
 /// An amount of what a cap limits.
@@ -132,7 +134,9 @@ impl Budget {
         if self.is_handed(&ask.attempt_id) {
             return Ok(Reserve::AttemptReused);
         }
-        let Some(day) = self.paying_day(&ask.zone, ask.usd_per_day).await? else { return Ok(Reserve::NoCap) };
+        let Some(day) = self.paying_day(&ask.zone, ask.usd_per_day, ask.seen.take()).await? else {
+            return Ok(Reserve::NoCap);
+        };
         let day = match self.take_tokens(&ask, &day).await? {
             Side::Taken(day) => day,
             Side::Refused(refused) => return Ok(refused),

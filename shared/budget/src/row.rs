@@ -31,7 +31,7 @@ impl Budget {
     pub(crate) async fn read(&self, row: &str) -> Result<Option<Item>, BudgetError> {
         let request =
             self.client.get_item().table_name(&*self.table).key("pk", text(row)).consistent_read(true);
-        let answer = request.send().await;
+        let answer = Box::pin(request.send()).await;
         Ok(answer.map_err(|error| BudgetError::Read { row: row.to_owned(), cause: error.into() })?.item)
     }
 
@@ -53,7 +53,7 @@ impl Budget {
         for (name, value) in update.values {
             request = request.expression_attribute_values(name, value);
         }
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(answer) => Ok(Change::Applied(answer.attributes.unwrap_or_default())),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {

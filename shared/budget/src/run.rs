@@ -1,6 +1,6 @@
 //! The run's row: tokens and tool calls left. Must never be opened twice, nor give a call back.
 use crate::{
-    Amount, Budget, BudgetError, DayView,
+    Amount, Budget, BudgetError, DayView, SeenDay,
     row::{Change, Update, get_number, number, text},
 };
 use aws_sdk_dynamodb::{
@@ -27,7 +27,7 @@ pub enum OpenRun {
 }
 
 /// What is left, to shape the next call by. A hint: only a reservation counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Left {
     /// Tokens of the run; below zero after an overshoot.
     pub tokens: i64,
@@ -35,6 +35,8 @@ pub struct Left {
     pub calls: i64,
     /// The day that pays now; `None` before the very first day.
     pub day: Option<DayView>,
+    /// The note that says so, for the reservation that follows.
+    pub seen: Option<SeenDay>,
 }
 
 /// May this tool call be made?
@@ -82,7 +84,7 @@ impl Budget {
             .item("opened_ms", number(self.clock.now_ms()))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(_) => Ok(OpenRun::Opened),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(refused)) => {
@@ -101,11 +103,14 @@ impl Budget {
     /// [`BudgetError`] when the table cannot be read or the zone is not known.
     pub async fn left(&self, run_id: &RunId, zone: &str) -> Result<Option<Left>, BudgetError> {
         let row = run_row(run_id);
-        let Some(item) = self.read(&row).await? else { return Ok(None) };
+        let (item, seen) = tokio::join!(self.read(&row), self.see_day(zone));
+        let Some(item) = item? else { return Ok(None) };
+        let (day, seen) = seen?.unzip();
         Ok(Some(Left {
             tokens: get_number(&row, &item, "tokens_left")?,
             calls: get_number(&row, &item, "calls_left")?,
-            day: self.day(zone).await?,
+            day,
+            seen,
         }))
     }
 

@@ -74,6 +74,7 @@ impl Rig {
             deadline_ms: self.clock.now_ms() + 60_000,
             zone: AMS.to_owned(),
             usd_per_day: Some(UsdNanos(cap_cents * CENT)),
+            seen: None,
         }
     }
 

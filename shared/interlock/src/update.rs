@@ -95,7 +95,7 @@ impl Update {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send();
         let silent = InterlockError::Store { operation, source: None };
-        let answer = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+        let answer = tokio::time::timeout(STORE_TIMEOUT, Box::pin(request)).await.map_err(|_| silent)?;
         match answer {
             Ok(output) => {
                 let item = output.attributes.ok_or(InterlockError::Malformed { attribute: "pk" })?;

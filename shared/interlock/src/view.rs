@@ -174,7 +174,7 @@ impl Interlock {
             .consistent_read(true)
             .send();
         let silent = InterlockError::Store { operation: "read", source: None };
-        let output = tokio::time::timeout(timeout, request).await.map_err(|_| silent)?;
+        let output = tokio::time::timeout(timeout, Box::pin(request)).await.map_err(|_| silent)?;
         let output = output.map_err(|error| InterlockError::Store {
             operation: "read",
             source: Some(Box::new(error.into_service_error())),

@@ -59,8 +59,9 @@ async fn in_time<T, E, R>(
 where
     E: std::error::Error + Send + Sync + 'static,
 {
+    // Boxed: a request's future is some ten thousand bytes, and every future that awaits it holds it.
     let silent = LedgerError::Store { operation, source: None };
-    let answer = tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)?;
+    let answer = tokio::time::timeout(STORE_TIMEOUT, Box::pin(request)).await.map_err(|_| silent)?;
     answer.map_err(|error| LedgerError::store(operation, as_said(error)))
 }
 
@@ -130,10 +131,11 @@ impl Ledger {
         for attempt in 0..CONFLICT_TRIES {
             let request = self.client.transact_write_items().set_transact_items(Some(parts.clone())).send();
             let silent = LedgerError::Store { operation, source: None };
-            let error = match tokio::time::timeout(STORE_TIMEOUT, request).await.map_err(|_| silent)? {
-                Ok(_) => return Ok(true),
-                Err(error) => error.into_service_error(),
-            };
+            let error =
+                match tokio::time::timeout(STORE_TIMEOUT, Box::pin(request)).await.map_err(|_| silent)? {
+                    Ok(_) => return Ok(true),
+                    Err(error) => error.into_service_error(),
+                };
             match cancelled(&error) {
                 Cancelled::ByCondition => return Ok(false),
                 Cancelled::ByConflict if attempt.saturating_add(1) < CONFLICT_TRIES => {

@@ -30,6 +30,7 @@ async fn calls(budget: Budget, clock: Clock, run_id: RunId, share: usize, asked:
                 deadline_ms: clock.now_ms() + 60_000,
                 zone: "Europe/Amsterdam".to_owned(),
                 usd_per_day: Some(UsdNanos(i64::MAX / 2)),
+                seen: None,
             };
             match budget.reserve(ask).await {
                 Ok(Reserve::Reserved(reservation)) => {

@@ -1,7 +1,7 @@
 //! One life of money, and its second books. Must never draw anything but from its seed.
 use crate::scene::{START_MS, Scene};
 use aws_sdk_dynamodb::types::AttributeValue;
-use budget::{Amount, Ask, Budget, MARGIN_MS, Reservation, Reserve, Settled, TakeCall, Used};
+use budget::{Amount, Ask, Budget, MARGIN_MS, Reservation, Reserve, SeenDay, Settled, TakeCall, Used};
 use std::collections::{BTreeMap, HashMap};
 use types::{AttemptId, Cap, Caps, Clock, Epoch, Generation, IntentId, RunId, Scope, UsdNanos};
 
@@ -99,6 +99,8 @@ pub struct Life {
     epoch: u64,
     pinged: u32,
     open: Option<(String, i64)>,
+    /// The note of the open day as it was seen some time ago.
+    seen: Option<SeenDay>,
     sum: Sum,
 }
 
@@ -131,6 +133,7 @@ impl Life {
             epoch: 1,
             pinged: 0,
             open: None,
+            seen: None,
             sum: Sum::default(),
         }
     }
@@ -166,6 +169,10 @@ impl Life {
     pub async fn live(mut self) -> Result<Sum, Broken> {
         self.open_run().await;
         for turn in 0..TURNS {
+            if self.below(3) == 0 {
+                let left = self.processes[0].left(&self.run_id(), self.zone).await.expect("answered");
+                self.seen = left.and_then(|left| left.seen);
+            }
             let what = self.below(20);
             match what {
                 0..=6 => self.ask_twice().await?,
@@ -209,6 +216,7 @@ impl Life {
             deadline_ms: self.clock.now_ms() + 60_000,
             zone: self.zone.to_owned(),
             usd_per_day: Some(UsdNanos(self.cap)),
+            seen: self.seen.clone(),
         }
     }
 
