@@ -1,6 +1,7 @@
 //! The audit log over the whole product: checkpoints outside the database, what `holdfast verify` says, and a
 //! log that its own database's owner tries to change. Must never need an honest owner.
 use crate::scene::{Scene, run, says, says_nothing_more};
+use crate::terminal;
 use serde_json::{Value, json};
 use tokio_postgres::NoTls;
 
@@ -17,28 +18,9 @@ async fn owner(scene: &Scene, sql: &str) {
     done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
-struct Nobody;
-
-impl cli::Ask for Nobody {
-    fn progress(&mut self, _: &str) {}
-    fn ask(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn ask_hidden(&mut self, _: &str) -> Option<String> {
-        None
-    }
-    fn read_line(&mut self) -> Option<String> {
-        None
-    }
-}
-
 /// `holdfast <words>` in this product's environment: exit code and JSON.
 async fn holdfast(scene: &Scene, words: &[&str]) -> (u8, Value) {
-    use clap::Parser as _;
-    let words = ["holdfast", "--json"].iter().chain(words);
-    let arguments = cli::Arguments::try_parse_from(words).expect("arguments");
-    let lookup = |name: &str| scene.variables.get(name).cloned();
-    let report = cli::run(&arguments, &lookup, &mut Nobody).await;
+    let report = terminal::holdfast(scene, words).await;
     (report.exit_code(), report.json)
 }
 

@@ -4,7 +4,7 @@ mod flags;
 mod tables;
 
 use crate::scene::{Scene, says, says_nothing_more, url_event};
-use clap::Parser as _;
+use crate::terminal::holdfast;
 use interlock::{PermitAnswer, PermitAsk, Standing};
 use ledger::RunStatus;
 use serde_json::json;
@@ -71,27 +71,9 @@ async fn page(scene: &Scene, method: &str, rest: &str) -> String {
     answer["body"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Nobody is at the terminal.
-struct Nobody;
-
-impl cli::Ask for Nobody {
-    fn progress(&mut self, _line: &str) {}
-    fn ask(&mut self, _question: &str) -> Option<String> {
-        None
-    }
-    fn ask_hidden(&mut self, _question: &str) -> Option<String> {
-        None
-    }
-    fn read_line(&mut self) -> Option<String> {
-        None
-    }
-}
-
 /// What `holdfast doctor` finds of the switch store.
 async fn doctor_of_the_flags(scene: &Scene) -> (cli::Status, String) {
-    let arguments = cli::Arguments::try_parse_from(["holdfast", "doctor"]).expect("arguments");
-    let lookup = |name: &str| scene.variables.get(name).cloned();
-    let report = cli::run(&arguments, &lookup, &mut Nobody).await;
+    let report = holdfast(scene, &["doctor"]).await;
     let found = report.lines.iter().find_map(|line| match line {
         cli::Line::Item { status, about, text, .. } if about == "switch store" => {
             Some((*status, text.clone()))

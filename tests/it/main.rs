@@ -1,6 +1,7 @@
 //! The product's promises, each with a test that fails when it is broken. Must never assert nothing, nor
 //! sleep and hope.
 
+mod again;
 mod audit_log;
 mod budget_caps;
 mod calls;
@@ -35,5 +36,6 @@ mod servers;
 mod state_machine;
 mod support;
 mod template;
+mod terminal;
 mod tidy;
 mod tree;

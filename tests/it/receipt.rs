@@ -2,7 +2,7 @@
 //! against the CRM. Must never take a sweep's time for the moment at which a write ended.
 use crate::door::Fate;
 use crate::scene::{Scene, run, says, says_nothing_more};
-use clap::Parser as _;
+use crate::terminal::holdfast;
 use interlock::{
     AtPress, ControlHalt, DRILL_CUSTOMER, DrillFault, FlagsSaid, HowEnded, Made, Receipt, State,
 };
@@ -43,28 +43,6 @@ async fn receipt(scene: &Scene) -> Receipt {
 
 async fn rows_of(scene: &Scene, verb: &str) -> Vec<audit_log::Row> {
     scene.rows().await.into_iter().filter(|row| row.verb == verb).collect()
-}
-
-/// Nobody is at the terminal.
-struct Nobody;
-
-impl cli::Ask for Nobody {
-    fn progress(&mut self, _line: &str) {}
-    fn ask(&mut self, _question: &str) -> Option<String> {
-        None
-    }
-    fn ask_hidden(&mut self, _question: &str) -> Option<String> {
-        None
-    }
-    fn read_line(&mut self) -> Option<String> {
-        None
-    }
-}
-
-async fn holdfast(scene: &Scene, words: &[&str]) -> cli::Report {
-    let words = std::iter::once("holdfast").chain(words.iter().copied());
-    let arguments = cli::Arguments::try_parse_from(words).expect("arguments");
-    cli::run(&arguments, &|name| scene.variables.get(name).cloned(), &mut Nobody).await
 }
 
 /// Writes to the CRM with the app's own token, past everything that contains the agent.

@@ -1,6 +1,7 @@
 //! Every change that a person can make here. Must never make one whose row could not be written, unless it
 //! leads to safe.
 
+pub(crate) mod again;
 pub(crate) mod caps;
 pub(crate) mod data_requests;
 pub(crate) mod drafts;

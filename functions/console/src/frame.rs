@@ -108,7 +108,7 @@ impl Counts {
 pub(crate) struct Notice(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Everything that was done here can be said afterwards; the address carries the code, never the text.
-const NOTICES: [Notice; 19] = [
+const NOTICES: [Notice; 20] = [
     Notice("halted", "Your HALT is in. The strip above says what is confirmed."),
     Notice("judged", "Your judgement is saved."),
     Notice("undone", "Your judgement is taken back."),
@@ -119,6 +119,7 @@ const NOTICES: [Notice; 19] = [
     Notice("same", "Nothing to save: the list is as it was."),
     Notice("caps", "The cap is saved. The next reservation meets it."),
     Notice("started", "Started."),
+    Notice("again", "Started again as this new run. It sees what the old one did."),
     Notice("discarded", "Discarded. It will not run."),
     Notice("checked", "Noted. This write has an end now."),
     Notice("sent", "Noted: you sent it."),

@@ -197,6 +197,7 @@ async fn change_at(visit: &Visit<'_>, path: &[&str]) -> Response {
         ["budgets", cap] => Box::pin(acts::caps::save(visit, cap, &form)),
         ["drafts", seq, "sent"] => Box::pin(acts::drafts::sent(visit, seq)),
         ["drafts", seq, "discard"] => Box::pin(acts::drafts::discard(visit, seq, &form)),
+        ["runs", name, "again"] => Box::pin(acts::again::again(visit, name, &form)),
         ["waiting", "start"] => Box::pin(acts::waiting::start(visit, &form)),
         ["waiting", "discard"] => Box::pin(acts::waiting::discard(visit, &form)),
         ["waiting", "checked"] => Box::pin(acts::waiting::checked(visit, &form)),

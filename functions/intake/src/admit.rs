@@ -3,11 +3,11 @@ use crate::Deps;
 use crm::EventError;
 use crm::webhook::{Event, EventKind};
 use futures_util::StreamExt;
-use ledger::{Admitted, DataRequest, Entry, EventRef, RequestKind, Run, RunStatus, keys_of};
+use ledger::{Admitted, DataRequest, Entry, EventRef, RequestKind, Run, keys_of};
 use serde_json::{Value, json};
 use starter::Start;
 use std::time::Duration;
-use types::{Actor, Caps, EntryState, EventKey, Reason, RequestId, RunId, Subject, Target};
+use types::{Actor, EntryState, EventKey, Reason, RequestId, RunId, Subject, Target};
 
 /// Events worked on at once: a batch of a hundred must be through in four seconds.
 const AT_ONCE: usize = 16;
@@ -102,7 +102,7 @@ async fn one(deps: &Deps, event: &Event) -> Fate {
     };
     let Ok((key, run_id)) = keys_of(&event.key_text()) else { return Fate::Malformed };
     let received_ms = deps.clock.now_ms();
-    let run = new_run(
+    let run = Run::queued(
         run_id,
         EventRef {
             key,
@@ -182,30 +182,5 @@ async fn record(deps: &Deps, event: &Event, reason: Reason) -> Fate {
             tracing::error!(%error, "a skipped event was not recorded; it comes again");
             Fate::Open
         }
-    }
-}
-
-fn new_run(run_id: RunId, event: EventRef) -> Run {
-    Run {
-        run_id,
-        event,
-        status: RunStatus::Queued,
-        reason: None,
-        n: 0,
-        executions: 1,
-        deal: None,
-        bound: None,
-        frozen: None,
-        model: String::new(),
-        config_version: String::new(),
-        caps: Caps::default(),
-        messages: 0,
-        last_turn: None,
-        event_no: 0,
-        parked_since_ms: None,
-        ended_ms: None,
-        waited_for_deal: false,
-        rev: 0,
-        claim: None,
     }
 }

@@ -10,7 +10,7 @@ use interlock::{Go, Standing};
 use ledger::{DecidedCall, Decision, Intent, IntentState, Run, RunStatus};
 use serde_json::Value;
 use std::sync::Arc;
-use types::{Cap, EntryState, IntentId, Mode, Reason, Target};
+use types::{Cap, EntryState, IntentId, Mode, Reason, Target, Tier};
 
 /// How one call went on.
 enum Call {
@@ -120,6 +120,12 @@ async fn one_call(
         trail.conclude(intent, None, EntryState::Refused, Some(Reason::MalformedArguments), tell);
         return Ok(Call::Ended);
     };
+    if tool.tier() != Tier::Read && was_done_before(trail.hand, call) {
+        let intent = new_intent(trail.hand, index, call, Some(tool))?;
+        let tell = "An earlier run about this event did exactly that. Nothing was done again.".to_owned();
+        trail.conclude(intent, None, EntryState::Refused, Some(Reason::DoneBefore), tell);
+        return Ok(Call::Ended);
+    }
     let context = context(trail.hand, intent_id)?;
     let intent = new_intent(trail.hand, index, call, Some(tool))?;
     match planned(tool, &context, arguments).await {
@@ -131,6 +137,13 @@ async fn one_call(
         }
         Ok((plan, None)) => follow(trail, go, tool, &context, intent, plan).await,
     }
+}
+
+/// Did the run that this one starts again do the same, for whatever reason it gave?
+fn was_done_before(hand: &InHand<'_>, call: &DecidedCall) -> bool {
+    let acts = hand.run.follows.as_ref().map(|follows| &follows.acts);
+    let hash = call.input.as_ref().map(|input| Run::act_hash(&call.name, input));
+    acts.zip(hash).is_some_and(|(acts, hash)| acts.contains(&hash))
 }
 
 /// What an earlier invocation left: ended, still unknown, or planned only (then it is worked off afresh).

@@ -4,14 +4,16 @@ use crate::step::{InHand, Next, StepOutput};
 use crate::{StepError, close};
 use crm::{CrmError, Deal, Email, RecordId};
 use interlock::DEADLINE_MARGIN_MS;
-use ledger::{Commit, Leased, RunDeal, RunStatus, Stored};
+use ledger::{Commit, Intent, Leased, RunDeal, RunStatus, Stored};
 use std::fmt::Write;
-use types::{DealId, Reason};
+use types::{DealId, EntryState, Reason, Tier};
 
 /// Runs of one deal on one day; the brake if an echo of our own write ever starts runs.
 const RUNS_PER_DEAL_AND_DAY: u64 = 20;
 /// How long to wait once for a mail's deal, which may be linked after the mail was logged (seconds).
 const LATE_LINK_S: u32 = 20;
+/// The most runs, each started again as the next, of which the model is told.
+const RUNS_BEFORE_MAX: usize = 5;
 /// The most deals of one mail that are looked at.
 const DEALS_OF_A_MAIL_MAX: usize = 5;
 
@@ -51,7 +53,8 @@ pub(crate) async fn open(hand: &mut InHand<'_>) -> Result<StepOutput, StepError>
         hand.run.deal = Some(fixed);
         return close::finish(hand, RunStatus::Failed, Reason::RunsPerDeal, None).await;
     }
-    let first = first_message(hand, &fixed, email.as_deref(), &day);
+    let mut first = first_message(hand, &fixed, email.as_deref(), &day);
+    first.push_str(&before(hand, &fixed).await?);
     let bytes = String::from_utf8(model::user_text(&first)?)
         .map_err(|_| StepError::Inconsistent { what: "the first message is no text" })?;
     let frozen =
@@ -179,6 +182,48 @@ fn first_message(hand: &InHand<'_>, deal: &RunDeal, email: Option<&Email>, day: 
         (None, None) => text.push_str("Event: the deal was created in the CRM."),
     }
     text
+}
+
+/// What the runs did that this one starts again: the model is told, and `act` holds it to that.
+async fn before(hand: &mut InHand<'_>, deal: &RunDeal) -> Result<String, StepError> {
+    let Some(follows) = &mut hand.run.follows else { return Ok(String::new()) };
+    if follows.deal_id.as_ref() != Some(&deal.deal_id) {
+        // The mail belongs to another deal by now: nothing was done to this one.
+        follows.acts.clear();
+        return Ok(String::new());
+    }
+    let (mut lines, mut next) = (Vec::new(), Some(follows.run_id.clone()));
+    for _ in 0..RUNS_BEFORE_MAX {
+        let Some(run_id) = next.take() else { break };
+        let (run, transcript) =
+            tokio::join!(hand.deps.ledger.run(&run_id), hand.deps.ledger.transcript(&run_id));
+        let did = transcript?.intents.into_values().filter_map(|intent| did(&intent));
+        lines.splice(0..0, did);
+        next = run?.follows.map(|follows| follows.run_id);
+    }
+    if lines.is_empty() {
+        return Ok("\nAn earlier run about this event was stopped before it did anything.".to_owned());
+    }
+    let list = model::untrusted("earlier acts", &lines.join("\n"));
+    Ok(format!(
+        "\nAn earlier run about this event was stopped before it ended. Go on from what it did, and do none \
+         of it again:\n{list}"
+    ))
+}
+
+/// One line of what a tool call came to; none where it only read.
+fn did(intent: &Intent) -> Option<String> {
+    let outcome = intent.outcome.as_ref()?;
+    let word = match outcome.state {
+        _ if intent.tier.is_none_or(|tier| tier == Tier::Read) => return None,
+        EntryState::Applied => "done",
+        EntryState::Drafted => "drafted for a person",
+        EntryState::WouldHave => "not done, the tool was in dry-run",
+        EntryState::Failed | EntryState::Refused | EntryState::Halted => "not done",
+        EntryState::Opened | EntryState::Unknown => "perhaps done",
+    };
+    let what: String = intent.what.chars().take(200).collect();
+    Some(format!("- {} ({word}): {}", intent.tool, line(&what)))
 }
 
 fn mail_text(email: &Email) -> String {

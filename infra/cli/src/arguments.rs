@@ -2,7 +2,7 @@
 //! those.
 use crate::terminal::Color;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use types::{Actor, CustomerId, DealId, IntentId, PersonId};
+use types::{Actor, CustomerId, DealId, IntentId, PersonId, RunId};
 
 /// Halts, resumes and looks after the CRM agent.
 #[derive(Debug, Parser)]
@@ -57,6 +57,8 @@ pub enum Command {
     Drill(Drill),
     /// Close a write that HubSpot never answered, after you looked.
     Checked(Checked),
+    /// Start a run that a halt, a cap or an error ended again, as a new run that sees what it did.
+    Again(AgainOf),
     /// Write everything that is held about one person to a ZIP.
     Export(Export),
     /// Forget one person: erase her from every store.
@@ -253,6 +255,17 @@ pub enum Found {
     There,
     /// It is not.
     Absent,
+}
+
+/// `again`.
+#[derive(Debug, Args)]
+pub struct AgainOf {
+    /// The run that was stopped.
+    #[arg(value_name = "RUN", value_parser = id::<RunId>)]
+    pub run: RunId,
+    /// Why (at least 10 characters).
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub because: String,
 }
 
 /// `checked`.

@@ -4,6 +4,7 @@
 //! One file per subcommand; each reads or writes, then hands what it learned to a pure function that words
 //! it.
 
+mod again;
 mod arguments;
 mod checked;
 mod console;
@@ -105,6 +106,7 @@ async fn dispatch(
         Command::Status(_) => Box::pin(status::run(&Install::open(&settings).await?)).await,
         Command::Invite(invite) => invite::run(&Install::open(&settings).await?, invite, actor).await,
         Command::Revoke(revoke) => revoke::run(&Install::open(&settings).await?, revoke, actor).await,
+        Command::Again(again) => again::run(&Install::open(&settings).await?, again, actor).await,
         Command::Checked(checked) => {
             Box::pin(checked::run(&Install::open(&settings).await?, checked, actor)).await
         }

@@ -2,7 +2,7 @@
 //! anything itself.
 use crate::error::LedgerError;
 use crate::run::{EventRef, Run};
-use crate::{Ledger, keyed, n, s};
+use crate::{Entry, Ledger, keyed, n, s};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use types::{EventKey, RunId};
 
@@ -28,6 +28,11 @@ impl Ledger {
     /// [`LedgerError`] when the store gave no answer; HubSpot must then be told to send again.
     // INVARIANT (I23): one run per event key, also under concurrent duplicates.
     pub async fn admit(&self, run: &Run) -> Result<Admitted, LedgerError> {
+        self.admit_with(run, &[]).await
+    }
+
+    /// The same together with the entries of whoever wants the run.
+    pub(crate) async fn admit_with(&self, run: &Run, entries: &[Entry]) -> Result<Admitted, LedgerError> {
         let key = &run.event.key;
         let expires = run.event.received_ms.div_euclid(1_000).saturating_add(KEEP_S);
         let event = Put::builder()
@@ -41,10 +46,13 @@ impl Ledger {
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let event = event.map_err(|error| LedgerError::store("admit an event", error))?;
-        let parts = vec![
+        let mut parts = vec![
             TransactWriteItem::builder().put(event).build(),
             TransactWriteItem::builder().put(self.put_run(run, true)?).build(),
         ];
+        for entry in entries {
+            parts.push(self.outbox_put(entry)?);
+        }
         if self.transact("admit an event", parts).await? {
             Ok(Admitted::New(run.run_id.clone()))
         } else {

@@ -234,14 +234,26 @@ fn blank_intent(intent: &Intent) -> Intent {
 /// True when something of the row changed.
 fn blank_run(run: &mut Run, request: &RequestId) -> bool {
     let mark = format!("{ERASED} on request {request}");
-    if run.deal.is_none() && run.event.object_id.starts_with(ERASED) {
+    if run.is_erased() {
         return false;
     }
     run.deal = None;
     run.event.object_id = mark;
     run.event.property = None;
     run.messages = 0;
+    // A hash without salt of what somebody wrote can be guessed.
+    if let Some(follows) = &mut run.follows {
+        follows.deal_id = None;
+        follows.acts.clear();
+    }
     true
+}
+
+impl Run {
+    /// Was everything that it was about taken out?
+    pub(crate) fn is_erased(&self) -> bool {
+        self.deal.is_none() && self.event.object_id.starts_with(ERASED)
+    }
 }
 
 #[cfg(test)]

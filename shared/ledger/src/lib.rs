@@ -6,6 +6,7 @@
 //! change.
 
 mod admit;
+mod again;
 mod checkpoint;
 mod entry;
 mod erase;
@@ -17,6 +18,7 @@ mod run;
 mod transcript;
 
 pub use admit::Admitted;
+pub use again::Again;
 pub use checkpoint::{Notice, StoredCheckpoint};
 pub use entry::{ENTRY_SCHEMA_VERSION, Entry, PartRef, PromptRef};
 pub use erase::{RowsPage, StoredRow};
@@ -25,7 +27,8 @@ pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};
 pub use outbox::{INLINE, OutboxRow, Ping};
 pub use request::{DataRequest, RequestCounts, RequestKind, RequestStage};
 pub use run::{
-    Claim, EventRef, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of, sha256_hex,
+    Claim, EventRef, Follows, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of,
+    sha256_hex,
 };
 pub use transcript::{Claimed, Commit, Leased, Message, Opened, Stored, Transcript};
 
@@ -156,7 +159,7 @@ impl Ledger {
             .table_name(&self.runs)
             .set_item(Some(keyed(&format!("run#{}", run.run_id), "run")))
             .item("body", s(&body))
-            .item("schema_version", n(i64::from(RUN_SCHEMA_VERSION)))
+            .item("schema_version", n(i64::from(run.schema_version())))
             .item("rev", n(i64::try_from(run.rev.saturating_add(1)).unwrap_or(i64::MAX)))
             .item("n", n(i64::from(run.n)))
             .item("status", s(run.status.code()))

@@ -4,13 +4,15 @@ use crate::error::LedgerError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::{
     Caps, CustomerId, DealId, Epoch, EventKey, Generation, IntentId, InvocationId, Mode, Reason, RunId,
 };
 
 /// The version of the shapes in this crate; a row with a newer one is left alone.
-pub const RUN_SCHEMA_VERSION: u32 = 1;
+pub const RUN_SCHEMA_VERSION: u32 = 2;
+/// The version of a run that starts nothing again: a build that knows no more can read it.
+const RUN_SCHEMA_VERSION_PLAIN: u32 = 1;
 
 /// What set a run off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +112,17 @@ pub struct LastTurn {
     pub body_bytes: u64,
 }
 
+/// The run that this one starts again, and what that one did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follows {
+    /// The run that was stopped.
+    pub run_id: RunId,
+    /// The deal of its acts.
+    pub deal_id: Option<DealId>,
+    /// What it did, and those before it: [`Run::act_hash`] of each act. None of them is done again.
+    pub acts: BTreeSet<String>,
+}
+
 /// One agent run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
@@ -150,6 +163,9 @@ pub struct Run {
     /// Did it wait once for a deal that was linked to its mail too late?
     #[serde(default)]
     pub waited_for_deal: bool,
+    /// The run that this one starts again, if a person started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<Follows>,
     /// The revision that a change must still find. Not part of the stored body.
     #[serde(skip)]
     pub rev: u64,
@@ -159,6 +175,40 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run that waits for its first step.
+    #[must_use]
+    pub fn queued(run_id: RunId, event: EventRef) -> Self {
+        Self {
+            run_id,
+            event,
+            status: RunStatus::Queued,
+            reason: None,
+            n: 0,
+            executions: 1,
+            deal: None,
+            bound: None,
+            frozen: None,
+            model: String::new(),
+            config_version: String::new(),
+            caps: Caps::default(),
+            messages: 0,
+            last_turn: None,
+            event_no: 0,
+            parked_since_ms: None,
+            ended_ms: None,
+            waited_for_deal: false,
+            follows: None,
+            rev: 0,
+            claim: None,
+        }
+    }
+
+    /// The version that a row of this run carries. A build that does not know `follows` would do again what
+    /// the run before did, so it must not read such a row.
+    pub(crate) fn schema_version(&self) -> u32 {
+        if self.follows.is_some() { RUN_SCHEMA_VERSION } else { RUN_SCHEMA_VERSION_PLAIN }
+    }
+
     /// The id of the tool call at `index` of step `n`: the same in every replay.
     ///
     /// # Errors

@@ -472,6 +472,17 @@ impl Run {
         }
     }
 
+    /// SHA-256 (20 hex) of a tool and its arguments without the agent's reason for it: the same act, however
+    /// it is justified.
+    #[must_use]
+    pub fn act_hash(tool: &str, arguments: &serde_json::Value) -> String {
+        let mut act = arguments.clone();
+        if let Some(fields) = act.as_object_mut() {
+            fields.remove("because");
+        }
+        Self::args_hash(tool, &act)
+    }
+
     /// SHA-256 (20 hex) of a tool and its arguments.
     #[must_use]
     pub fn args_hash(tool: &str, arguments: &serde_json::Value) -> String {

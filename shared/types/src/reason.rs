@@ -106,6 +106,8 @@ pub enum Reason {
     AuditBehind,
     /// The person it is about is to be erased.
     SubjectErased,
+    /// The run that this one starts again did exactly that.
+    DoneBefore,
 }
 codes!(Reason {
     HaltedGlobal = "halted_global",
@@ -157,6 +159,7 @@ codes!(Reason {
     ConfigUnusable = "config_unusable",
     AuditBehind = "audit_behind",
     SubjectErased = "subject_erased",
+    DoneBefore = "done_before",
 });
 
 #[cfg(test)]

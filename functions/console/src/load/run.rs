@@ -1,10 +1,11 @@
 //! Reads one run from the tables and the log, and puts both into one order. Must never change the run.
+use super::waiting::may_start;
 use super::{audit::file, read, table};
 use crate::pages::problem;
-use crate::pages::run::{RunPage, Step, page as page_of};
+use crate::pages::run::{RunPage, StartAgain, Step, page as page_of};
 use crate::route::Visit;
 use crate::view::RowView;
-use ledger::{Decision, Run, Transcript};
+use ledger::{Decision, Run, RunStatus, Transcript};
 use serde_json::json;
 use sight::moment;
 use types::{RunId, Timestamp, UsdNanos};
@@ -12,10 +13,21 @@ use web::Response;
 
 /// The page, or the raw rows.
 pub(crate) async fn page(visit: &Visit<'_>, name: &str) -> Response {
+    page_with(visit, name, None, 200).await
+}
+
+/// The same with the reason that was typed for starting it again, and why it was not.
+pub(crate) async fn page_with(
+    visit: &Visit<'_>,
+    name: &str,
+    refused: Option<(String, String)>,
+    status: u16,
+) -> Response {
     let (id, raw) = name.strip_suffix(".json").map_or((name, false), |id| (id, true));
     let Ok(run_id) = RunId::new(id) else { return visit.problem(problem::NO_SUCH_PAGE) };
-    let (run, transcript, rows) = tokio::join!(
+    let (run, followed_by, transcript, rows) = tokio::join!(
         table(visit.deps.ledger.run(&run_id)),
+        table(visit.deps.ledger.followed_by(&run_id)),
         table(visit.deps.ledger.transcript(&run_id)),
         read(visit.deps, |log| async move { log.run(id).await }),
     );
@@ -31,8 +43,10 @@ pub(crate) async fn page(visit: &Visit<'_>, name: &str) -> Response {
     let rows: Vec<RowView> =
         rows.unwrap_or_default().into_iter().map(|row| RowView::of(row, people)).collect();
     let (frame, _) = visit.framed().await;
-    let view = view_of(visit, &run_id, run.as_ref(), &transcript.unwrap_or_default(), rows, log_missing);
-    page_of(&frame, &view)
+    let transcript = transcript.unwrap_or_default();
+    let mut view = view_of(visit, &run_id, run.as_ref(), &transcript, rows, log_missing);
+    view.again = again(visit, run.as_ref(), followed_by.flatten(), refused);
+    page_of(&frame, &view, status)
 }
 
 fn view_of(
@@ -62,7 +76,27 @@ fn view_of(
         steps: steps(run, &decisions, &rows),
         log_missing,
         deal_url: run.and_then(url),
+        follows: run.and_then(|run| run.follows.as_ref()).map(|follows| follows.run_id.to_string()),
+        again: StartAgain::No,
     }
+}
+
+/// May this run be started again, and was it?
+fn again(
+    visit: &Visit<'_>,
+    run: Option<&Run>,
+    followed_by: Option<Run>,
+    refused: Option<(String, String)>,
+) -> StartAgain {
+    if let Some(new) = followed_by {
+        return StartAgain::Done(new.run_id.to_string());
+    }
+    let stopped = run.is_some_and(|run| matches!(run.status, RunStatus::Halted | RunStatus::Failed));
+    if !stopped && refused.is_none() {
+        return StartAgain::No;
+    }
+    let (typed, error) = refused.unzip();
+    StartAgain::Offer { typed: typed.unwrap_or_default(), error, halted: !may_start(visit) }
 }
 
 /// Event, then step by step: what the model asked for, then what became of each call.

@@ -21,6 +21,24 @@ pub(crate) struct Step {
     pub(crate) prompt_hash: Option<String>,
 }
 
+/// Starting the run again, as a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StartAgain {
+    /// It was not stopped.
+    No,
+    /// A person may.
+    Offer {
+        /// The reason that was typed before.
+        typed: String,
+        /// Why it was not started.
+        error: Option<String>,
+        /// Nothing can be started while the agent is halted.
+        halted: bool,
+    },
+    /// As this run.
+    Done(String),
+}
+
 /// What the page shows.
 pub(crate) struct RunPage {
     pub(crate) run_id: String,
@@ -35,18 +53,22 @@ pub(crate) struct RunPage {
     /// The log is away: what was decided is missing.
     pub(crate) log_missing: bool,
     pub(crate) deal_url: Option<String>,
+    /// The run that this one starts again.
+    pub(crate) follows: Option<String>,
+    pub(crate) again: StartAgain,
 }
 
 /// The most lines on a page; the raw rows have all of them.
 const STEPS_MAX: usize = 60;
 
 /// The page.
-pub(crate) fn page(frame: &Frame, view: &RunPage) -> Response {
+pub(crate) fn page(frame: &Frame, view: &RunPage, status: u16) -> Response {
     let title = format!("Run {}", view.run_id);
     let main = html! {
         a href="/audit" { "Audit" }
         h1 { (kit::line(&title)) }
         p class="sub" { (summary(view)) }
+        @if let Some(old) = &view.follows { p { "It starts again what run " (kit::run_link(old)) " left." } }
         @if view.log_missing { p class="note" { "The log cannot be read now; this is what the tables hold." }
             }
         table class="r" {
@@ -58,8 +80,34 @@ pub(crate) fn page(frame: &Frame, view: &RunPage) -> Response {
         p { a href={ "/runs/" (web::encode_component(&view.run_id)) ".json" } { "Raw rows (JSON)" }
             @if let Some(url) = &view.deal_url { " · " a href=(url) rel="noreferrer" {
                 "Open the deal in HubSpot" } } }
+        (start_again(frame, view))
     };
-    layout::page(frame, Menu::Audit, &title, main)
+    layout::with_status(frame, Menu::Audit, &title, main, status)
+}
+
+fn start_again(frame: &Frame, view: &RunPage) -> Markup {
+    html! {
+        @match &view.again {
+            StartAgain::No => {}
+            StartAgain::Done(new) => p { "It was started again as run " (kit::run_link(new)) "." },
+            StartAgain::Offer { typed, error, halted } => {
+                h2 { "Start again" }
+                p { "A new run on the same event, with the caps and tools of now. It sees what this run did \
+                    and does none of it again." }
+                @if let Some(error) = error { p class="note" role="alert" { b { (kit::short(error, 300)) } } }
+                @if *halted {
+                    p class="note" { "The agent is halted: resume it first." }
+                } @else if frame.viewer.may_change {
+                    (kit::form(frame, &format!("/runs/{}/again", web::encode_component(&view.run_id)), html! {
+                        label for="why" { "Why? (10 characters or more)" }
+                        input id="why" name="why" required minlength="10" maxlength="300"
+                            value=(kit::short(typed, 300));
+                        div class="acts" { button { "Start again as a new run" } }
+                    }))
+                }
+            }
+        }
+    }
 }
 
 fn summary(view: &RunPage) -> Markup {

@@ -223,36 +223,16 @@ async fn somebody_else_s_list_is_never_overwritten_and_disallowing_needs_no_hubs
 
 fn run(name: &str) -> Run {
     let (key, run_id) = ledger::keys_of(name).unwrap();
-    Run {
-        run_id,
-        event: EventRef {
-            key,
-            portal_id: 1,
-            kind: "email_created".into(),
-            object_id: "5512".into(),
-            property: None,
-            occurred_ms: NOW_MS,
-            received_ms: NOW_MS,
-        },
-        status: RunStatus::Held,
-        reason: Some(types::Reason::HaltedGlobal),
-        n: 0,
-        executions: 1,
-        deal: None,
-        bound: None,
-        frozen: None,
-        model: String::new(),
-        config_version: String::new(),
-        caps: Caps::default(),
-        messages: 0,
-        last_turn: None,
-        event_no: 0,
-        parked_since_ms: None,
-        ended_ms: None,
-        waited_for_deal: false,
-        rev: 0,
-        claim: None,
-    }
+    let event = EventRef {
+        key,
+        portal_id: 1,
+        kind: "email_created".into(),
+        object_id: "5512".into(),
+        property: None,
+        occurred_ms: NOW_MS,
+        received_ms: NOW_MS,
+    };
+    Run { status: RunStatus::Held, reason: Some(types::Reason::HaltedGlobal), ..Run::queued(run_id, event) }
 }
 
 async fn held(rig: &Rig, name: &str) -> RunId {

@@ -202,7 +202,7 @@ fn reading(frame: &Frame, words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> Vec
         ("audit", audit::page(frame, &audit_view(words, rows))),
         ("row", audit::one(frame, &why)),
         ("prompt", audit::prompt(frame, &"9c".repeat(32), &prompt)),
-        ("run", run::page(frame, &run_view(words))),
+        ("run", run::page(frame, &run_view(words), 200)),
         ("drafts", drafts::page(frame, &drafts_view(words), 200)),
     ]
 }
@@ -284,6 +284,12 @@ fn run_view(words: &dyn Fn(&str) -> String) -> run::RunPage {
         steps: vec![step; 60],
         log_missing: false,
         deal_url: None,
+        follows: Some("r-6e29".into()),
+        again: run::StartAgain::Offer {
+            typed: words("Cap raised"),
+            error: Some(words("No.")),
+            halted: false,
+        },
     }
 }
 

@@ -3,7 +3,7 @@ use super::{NOWHERE, PIN, Rig, Typist, interlock_at, marieke, run_in, text, why}
 use interlock::{Press, Role, State};
 use ledger::{Commit, EventRef, Intent, IntentState, Run, RunStatus, Stored};
 use serde_json::json;
-use types::{Actor, Caps, CustomerId, EntryState, IntentId, Reason, Scope, Target, Timestamp};
+use types::{Actor, CustomerId, EntryState, IntentId, Reason, Scope, Target, Timestamp};
 use web::{LinkKind, LinkSigner, Pin, PinHash};
 
 fn now() -> Timestamp {
@@ -213,26 +213,12 @@ fn run_of(id: &str) -> Run {
         received_ms: 1,
     };
     Run {
-        run_id,
-        event,
         status: RunStatus::Done,
-        reason: None,
         n: 2,
-        executions: 1,
-        deal: None,
-        bound: None,
-        frozen: None,
         model: "claude-haiku-5-5".into(),
         config_version: "stages:1".into(),
-        caps: Caps::default(),
-        messages: 0,
-        last_turn: None,
         event_no: 3,
-        parked_since_ms: None,
-        ended_ms: None,
-        waited_for_deal: false,
-        rev: 0,
-        claim: None,
+        ..Run::queued(run_id, event)
     }
 }
 
