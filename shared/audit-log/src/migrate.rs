@@ -9,6 +9,7 @@ const STEPS: &[(i32, &str)] = &[
     (2, include_str!("../migrations/0002_reading.sql")),
     (3, include_str!("../migrations/0003_retention.sql")),
     (4, include_str!("../migrations/0004_found.sql")),
+    (5, include_str!("../migrations/0005_one_erasure.sql")),
 ];
 
 /// Any constant: whoever migrates this database takes the same lock.

@@ -1,10 +1,10 @@
 //! One person's data: seeing it, taking it out. Must never break the chain, nor leave a copy behind.
-use crate::append::{fresh_pads, fresh_salt};
-use crate::canonical::{canonical_bytes, column, person_key};
+use crate::append::fresh_salt;
+use crate::canonical::person_key;
 use crate::error::Error;
 use crate::row::{ROW_COLUMNS, ROW_JOINS, Row, row_of, time};
 use crate::search::FIRST_SEQ;
-use crate::session::{AuditLog, Role, Session};
+use crate::session::AuditLog;
 use ledger::Entry;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -14,9 +14,6 @@ use types::{Actor, Target, Timestamp};
 pub(crate) const ERASE_SUBJECT: &str = "erase_subject";
 /// The verb of the entry under which old personal halves were taken out.
 pub(crate) const RETENTION: &str = "retention";
-
-/// How often an erasure starts again because the log grew about the same person.
-const TRIES: u32 = 5;
 
 /// What an erasure took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,28 +54,6 @@ pub struct Erasure {
 }
 
 impl AuditLog {
-    /// Erases the personal half of every entry about the person, of the other entries of the same runs and
-    /// tool calls, and of the prompts only they were sent with; appends an entry that names the rows (never
-    /// the person). `person` lists all her ids: contact id, mail addresses. The heap keeps dead rows until
-    /// the next vacuum, and backups keep theirs until they age out.
-    ///
-    /// # Errors
-    /// [`Error::Erase`] (look at [`Self::erasures`]), [`Error::EraseContended`] and the connection's errors.
-    pub async fn erase_subject(
-        &self,
-        person: &[String],
-        request: &str,
-        by: &Actor,
-        at: Timestamp,
-    ) -> Result<Erased, Error> {
-        let session = self.session(Role::Eraser).await?;
-        let done = erase_on(&session, &keys(person), request, by, at).await;
-        if let Err(Error::Erase(fault)) = &done {
-            self.forget_dead(Role::Eraser, &session, fault).await;
-        }
-        done
-    }
-
     /// What the log holds about the person.
     ///
     /// # Errors
@@ -132,50 +107,6 @@ impl AuditLog {
         };
         rows.iter().map(erasure).collect()
     }
-}
-
-async fn erase_on(
-    session: &Session,
-    people: &[String],
-    request: &str,
-    by: &Actor,
-    at: Timestamp,
-) -> Result<Erased, Error> {
-    let failed = |error: tokio_postgres::Error| Error::Erase(error.into());
-    for _ in 0..TRIES {
-        let scope =
-            session.client.query("SELECT audit.erasure_scope($1)", &[&people]).await.map_err(failed)?;
-        let seqs: Vec<i64> = scope.iter().map(|row| row.get(0)).collect();
-        let target = Target::new("request", request);
-        let entry = erasing_entry(ERASE_SUBJECT, "subject_requests", target, &seqs, by, at)?;
-        let no = i64::try_from(entry.event_no).unwrap_or(i64::MAX);
-        let done = session
-            .client
-            .query_opt(
-                "SELECT erasure_seq, parts_erased \
-                     FROM audit.erase($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                &[
-                    &people,
-                    &seqs,
-                    &column(request),
-                    &entry.entry_id,
-                    &no,
-                    &at.as_microsecond(),
-                    &column(&by.to_string()),
-                    &column(&entry.target.to_string()),
-                    &canonical_bytes(&entry)?,
-                    &fresh_salt()?,
-                    &fresh_pads()?,
-                ],
-            )
-            .await
-            .map_err(failed)?;
-        if let Some(row) = done {
-            let entries = u64::try_from(seqs.len()).unwrap_or(u64::MAX);
-            return Ok(Erased { seq: row.get(0), entries, parts: row.get::<_, i64>(1).unsigned_abs() });
-        }
-    }
-    Err(Error::EraseContended)
 }
 
 fn keys(person: &[String]) -> Vec<String> {

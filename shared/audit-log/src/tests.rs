@@ -121,6 +121,12 @@ fn many(run: &str, n: u64) -> Vec<Entry> {
     (1..=n).map(|i| call(run, i, "set_stage", EntryState::WouldHave)).collect()
 }
 
+/// Somebody whom rows are about by these ids.
+fn whom(ids: &[&str]) -> crate::Found {
+    let emails = ids.iter().map(ToString::to_string).collect();
+    crate::Found::of(&types::Subject { emails, ..types::Subject::default() })
+}
+
 fn text(value: &Value) -> String {
     value.to_string()
 }

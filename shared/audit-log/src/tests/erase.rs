@@ -57,7 +57,11 @@ async fn an_erasure_leaves_no_canary_and_the_chain_valid() {
     let export = log.log.export_subject(&her).await.unwrap();
     assert_eq!((export.rows.len(), export.prompt_hashes.len()), (3, 3));
 
-    let erased = log.log.erase_subject(&her, "R-2", &Actor::Person(person), at(99)).await.unwrap();
+    let erased = log
+        .log
+        .erase_found(&whom(&[&mail, "contact:501"]), "R-2", &Actor::Person(person), at(99))
+        .await
+        .unwrap();
     assert_eq!((erased.entries, erased.parts, erased.seq), (4, 4, 6));
     let left = found(&log, CANARY).await;
     // A judgement's note on the other row quotes her by hand: only the rows of her runs are cleared.
@@ -79,7 +83,11 @@ async fn an_erasure_leaves_no_canary_and_the_chain_valid() {
     assert_eq!(log.append(&entries[..4]).await, [1, 2, 3, 4].map(AppendResult::Duplicate));
     assert_eq!(found(&log, CANARY).await, left);
     // Erasing somebody who is not there leaves evidence and changes nothing else.
-    let again = log.log.erase_subject(&her, "R-3", &Actor::System("cli".into()), at(100)).await.unwrap();
+    let again = log
+        .log
+        .erase_found(&whom(&[&mail, "contact:501"]), "R-3", &Actor::System("cli".into()), at(100))
+        .await
+        .unwrap();
     assert_eq!((again.entries, again.seq), (0, 7));
     assert_eq!(log.log.verify().await.unwrap().first_bad, None);
     let surprising = Query { judged: Some(JudgedFilter::Surprising), ..Query::default() };
@@ -90,10 +98,7 @@ async fn an_erasure_leaves_no_canary_and_the_chain_valid() {
 async fn the_same_target_has_another_pseudonym_after_an_erasure() {
     let log = Log::filled(&many("r-1", 2)).await;
     assert_eq!(log.count("SELECT count(DISTINCT subject) FROM audit.entry").await, 1);
-    log.log
-        .erase_subject(&["contact:501".into()], "R-1", &Actor::System("cli".into()), at(99))
-        .await
-        .unwrap();
+    log.log.erase_found(&whom(&["contact:501"]), "R-1", &Actor::System("cli".into()), at(99)).await.unwrap();
     log.append(&many("r-2", 1)).await;
     // Before, the erasure's own target, after.
     assert_eq!(log.count("SELECT count(DISTINCT subject) FROM audit.entry").await, 3);

@@ -29,7 +29,7 @@ async fn full() -> Log {
     entries.extend([opened, applied]);
     log.append(&entries).await;
     let by = Actor::System("cli".into());
-    log.log.erase_subject(&["contact:777".into()], "R-1", &by, at(90)).await.unwrap();
+    log.log.erase_found(&whom(&["contact:777"]), "R-1", &by, at(90)).await.unwrap();
     log.log.retain("2021-01-01T00:00:00Z".parse().unwrap(), &by, at(91)).await.unwrap();
     log.append(&many("r-4", 3)).await;
     assert_eq!(log.log.verify().await.unwrap().first_bad, None, "good before");

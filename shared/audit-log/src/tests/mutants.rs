@@ -17,7 +17,7 @@ const fn mutant(name: &'static str, function: &'static str, from: &'static str, 
     Mutant { name, function, from, to, also: "" }
 }
 
-const MUTANTS: [Mutant; 16] = [
+const MUTANTS: [Mutant; 20] = [
     mutant(
         "a row lost after the act",
         "append",
@@ -46,26 +46,46 @@ const MUTANTS: [Mutant; 16] = [
     mutant("a hash without lengths", "lp(text)", "int4send(octet_length(t)) ||", ""),
     mutant(
         "an erasure of more than it names",
-        "erase",
+        "erase_found",
         "WHERE p.seq = ANY (seqs);\n    DELETE",
         "WHERE p.seq = ANY (seqs) OR p.seq = 6;\n    DELETE",
     ),
     mutant(
         "an erasure that leaves names",
-        "erase",
+        "erase_found",
         "DELETE FROM audit.subject s WHERE s.seq = ANY (seqs);",
         "",
     ),
     mutant(
         "an erasure that leaves the prompts",
-        "erase",
+        "erase_found",
         "WHERE part.bytes IS NOT NULL",
         "WHERE false AND part.bytes IS NOT NULL",
     ),
     mutant(
         "an erasure that leaves the pseudonym's key",
-        "erase",
-        "DELETE FROM audit.subject_key k WHERE k.target_id = ANY (targets);",
+        "erase_found",
+        "DELETE FROM audit.subject_key k WHERE k.target_id = ANY (gone);",
+        "",
+    ),
+    mutant(
+        "an erasure that leaves the refused rows",
+        "erase_found",
+        "DELETE FROM audit.parked k WHERE k.persons && people OR k.content = ANY (parked_hashes);",
+        "",
+    ),
+    mutant("an erasure without what the search found", "found_scope", "UNION SELECT unnest(hits)", ""),
+    mutant(
+        "an erasure without the rest of the run",
+        "found_scope",
+        "UNION SELECT e.seq FROM audit.entry e WHERE e.run_id IN (SELECT run_id FROM direct WHERE run_id IS NOT \
+         NULL)",
+        "",
+    ),
+    mutant(
+        "an erasure that takes an erasure's list",
+        "found_scope",
+        "AND e.verb NOT IN ('erase_subject', 'retention')",
         "",
     ),
     mutant(
@@ -123,7 +143,7 @@ async fn story(log: &mut Log) -> Result<(), String> {
     ensure(log.append(&[forged]).await == [AppendResult::Poison(Poison::Conflict(2))], "no conflict")?;
 
     let by = Actor::System("cli".into());
-    log.log.erase_subject(&["contact:501".into()], "R-1", &by, at(90)).await.map_err(|e| format!("{e:?}"))?;
+    log.log.erase_found(&whom(&["contact:501"]), "R-1", &by, at(90)).await.map_err(|e| format!("{e:?}"))?;
     good(log, 9).await?;
     ensure(
         log.count("SELECT count(*) FROM audit.subject WHERE person = 'contact:501'").await == 0,
@@ -138,6 +158,8 @@ async fn story(log: &mut Log) -> Result<(), String> {
         "a key stayed",
     )?;
 
+    ensure(log.count("SELECT count(*) FROM audit.parked").await == 0, "a refused row stayed")?;
+
     let now: i64 = log.count("SELECT extract(epoch FROM now())::bigint").await;
     let young = Timestamp::from_second(now - 100 * 86_400).unwrap();
     let refused = log.log.retain(young, &by, at(91)).await;
@@ -150,7 +172,16 @@ async fn story(log: &mut Log) -> Result<(), String> {
     )?;
     good(log, 10).await?;
     // The lists of an erasure stay, however old they are: this one happens long before the next retention.
-    log.log.erase_subject(&["contact:777".into()], "R-2", &by, old).await.map_err(|e| format!("{e:?}"))?;
+    // One row of the run, and the first erasure's own, as a search might find them.
+    let mut found = whom(&[]);
+    found.seqs = vec![7, 9];
+    log.log.erase_found(&found, "R-2", &by, old).await.map_err(|e| format!("{e:?}"))?;
+    let stayed = "SELECT count(*) FROM audit.payload WHERE seq IN (7, 8) AND erased_by IS NULL";
+    ensure(log.count(stayed).await == 0, "a row of the run stayed")?;
+    ensure(
+        log.count("SELECT count(*) FROM audit.payload WHERE seq = 9 AND erased_by IS NOT NULL").await == 0,
+        "an erasure's list went",
+    )?;
     let late = Timestamp::from_second(now - 184 * 86_400).unwrap();
     log.log.retain(late, &by, Timestamp::from_second(now).unwrap()).await.map_err(|e| format!("{e:?}"))?;
     log.log.verify().await.map_err(|error| format!("{error:?}")).and_then(|verified| {

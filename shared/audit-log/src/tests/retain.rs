@@ -91,7 +91,7 @@ async fn a_retention_covers_only_the_rows_it_names_and_hides_no_other_erasure() 
 async fn an_erasure_and_a_retention_of_the_same_rows_leave_both_entries() {
     let (log, _) = six_days().await;
     let by = Actor::System("audit".into());
-    log.log.erase_subject(&["contact:501".into()], "R-1", &by, at(8)).await.unwrap();
+    log.log.erase_found(&whom(&["contact:501"]), "R-1", &by, at(8)).await.unwrap();
     let later = many("r-2", 1);
     log.append(&later).await;
     assert_eq!(log.log.retain(long_ago(400), &by, at(9)).await.unwrap(), Retained::default());

@@ -116,7 +116,7 @@ async fn an_erasure_covers_only_the_rows_it_names() {
     let log = Log::filled(&entries).await;
     let erased = log
         .log
-        .erase_subject(&["contact:501".into()], "R-1", &Actor::System("cli".into()), at(99))
+        .erase_found(&whom(&["contact:501"]), "R-1", &Actor::System("cli".into()), at(99))
         .await
         .unwrap();
     assert_eq!((erased.entries, log.log.verify().await.unwrap().first_bad), (2, None));
