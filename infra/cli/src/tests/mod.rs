@@ -1,6 +1,7 @@
 //! Whole subcommands over real wire stores and a strict stand-in for HubSpot. Must never reach a store behind
 //! the command's back except to look, or to do what somebody else does meanwhile.
 mod away;
+mod data;
 mod look;
 mod stop;
 
