@@ -12,4 +12,5 @@ pub(crate) mod people;
 pub(crate) mod pin;
 pub(crate) mod resume;
 pub(crate) mod stages;
+pub(crate) mod surprise;
 pub(crate) mod waiting;

@@ -46,6 +46,11 @@ pub(crate) fn short(date: Date) -> String {
     date.strftime("%a %-d %B").to_string()
 }
 
+/// `4/6`.
+pub(crate) fn numbers(date: Date) -> String {
+    date.strftime("%-d/%-m").to_string()
+}
+
 /// `Th`.
 pub(crate) fn two_letters(date: Date) -> String {
     date.strftime("%a").to_string().chars().take(2).collect()

@@ -108,7 +108,7 @@ impl Counts {
 pub(crate) struct Notice(pub(crate) &'static str, pub(crate) &'static str);
 
 /// Everything that was done here can be said afterwards; the address carries the code, never the text.
-const NOTICES: [Notice; 20] = [
+const NOTICES: [Notice; 23] = [
     Notice("halted", "Your HALT is in. The strip above says what is confirmed."),
     Notice("judged", "Your judgement is saved."),
     Notice("undone", "Your judgement is taken back."),
@@ -125,6 +125,12 @@ const NOTICES: [Notice; 20] = [
     Notice("sent", "Noted: you sent it."),
     Notice("thrown", "The draft is thrown away."),
     Notice("revoked", "Revoked. The link works no more."),
+    Notice(
+        "fellback",
+        "Your judgement is saved. That was one surprise too many: the tool is back in dry-run.",
+    ),
+    Notice("limit", "The limit of surprises is saved. The next judgement meets it."),
+    Notice("role", "The role is changed."),
     Notice("resumed", "Resumed. New runs may start; halted runs stay halted."),
     Notice("forget", "The request is open. It is carried out within a few minutes."),
     Notice("moved", "Somebody changed it meanwhile. Look again. Nothing was changed."),

@@ -68,6 +68,8 @@ pub struct Deps {
     pub audit: Option<Arc<audit_log::AuditLog>>,
     /// HubSpot's own list of stages; none when no token is set up.
     pub pipelines: Option<crm::PipelineReader>,
+    /// Reads the deal of an open draft; none when no token is set up.
+    pub deals: Option<crm::DealReader>,
     /// Starts held events; none when nothing can be started from here.
     pub starter: Option<starter::Starter>,
     /// Checks personal links, and makes the short-lived halt key of each page.

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod budgets;
 pub(crate) mod data_requests;
 pub(crate) mod drafts;
+pub(crate) mod examples;
 pub(crate) mod pipeline;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -55,7 +56,8 @@ where
     F: Future<Output = Result<T, audit_log::Error>>,
 {
     let log = deps.audit.as_deref()?;
-    match tokio::time::timeout(TIMEOUT, ask(log)).await {
+    // Boxed: a page waits for several answers, and each is a large state machine.
+    match tokio::time::timeout(TIMEOUT, Box::pin(ask(log))).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the log cannot be read");
@@ -70,7 +72,7 @@ where
 
 /// An answer of the tables, or nothing when they are away or slow.
 pub(crate) async fn table<T>(ask: impl Future<Output = Result<T, ledger::LedgerError>>) -> Option<T> {
-    match tokio::time::timeout(TIMEOUT, ask).await {
+    match tokio::time::timeout(TIMEOUT, Box::pin(ask)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "the tables cannot be read");
@@ -141,6 +143,12 @@ fn draft_named(detail: Option<&serde_json::Value>) -> Option<String> {
     detail?.get("draft")?.as_str().map(str::to_owned)
 }
 
+/// The stage that a row moves its deal to, or was asked to.
+pub(crate) fn asked_stage(row: &audit_log::Row) -> Option<String> {
+    let asked = row.detail.as_ref().and_then(|detail| detail.pointer("/request/stage"));
+    asked.and_then(serde_json::Value::as_str).map(str::to_owned).or_else(|| row.to_stage.clone())
+}
+
 /// Stages that were asked for in the last week, refused, and are still not allowed.
 async fn stage_asks(deps: &Deps, stages: &Stages) -> Option<Vec<StageAsk>> {
     let query = Query {
@@ -153,9 +161,8 @@ async fn stage_asks(deps: &Deps, stages: &Stages) -> Option<Vec<StageAsk>> {
     let page = read(deps, |log| async move { log.search(&query).await }).await?;
     let mut times: BTreeMap<String, u64> = BTreeMap::new();
     for row in page.rows.iter().filter(|row| row.reason.as_deref() == Some("stage_not_allowed")) {
-        let asked = row.detail.as_ref().and_then(|detail| detail.pointer("/request/stage"));
-        if let Some(stage) = asked.and_then(serde_json::Value::as_str) {
-            let seen = times.entry(stage.to_owned()).or_default();
+        if let Some(stage) = asked_stage(row) {
+            let seen = times.entry(stage).or_default();
             *seen = seen.saturating_add(1);
         }
     }
@@ -169,8 +176,21 @@ async fn stage_asks(deps: &Deps, stages: &Stages) -> Option<Vec<StageAsk>> {
     Some(asks)
 }
 
+/// Only the changes that were made: one that failed, or may have, has a second row that says so.
+pub(crate) fn made(rows: Vec<audit_log::Row>) -> Vec<audit_log::Row> {
+    let ends = [EntryState::Failed, EntryState::Unknown];
+    let not: Vec<String> = rows
+        .iter()
+        .filter(|row| ends.contains(&row.decision))
+        .filter_map(|row| row.entry_id.strip_suffix(&format!("-{}", row.decision.code())).map(str::to_owned))
+        .collect();
+    let made = |row: &audit_log::Row| row.decision == EntryState::Applied && !not.contains(&row.entry_id);
+    rows.into_iter().filter(made).collect()
+}
+
 /// People and keys.
 pub(crate) async fn people(visit: &Visit<'_>) -> web::Response {
     let (frame, _) = visit.framed().await;
-    crate::pages::people::page(&frame, visit.sight.people.as_ref())
+    let typed = crate::pages::people::Typed::default();
+    crate::pages::people::page(&frame, visit.sight.people.as_ref(), &typed, 200)
 }

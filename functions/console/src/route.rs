@@ -151,6 +151,8 @@ async fn pages_at(visit: &Visit<'_>, path: &[&str]) -> Response {
     let page: Answer<'_> = match path {
         [] => Box::pin(load::today::page(visit)),
         ["would-have"] => Box::pin(load::would_have::page(visit)),
+        ["would-have.jsonl"] => Box::pin(load::examples::all(visit)),
+        ["would-have", name] => Box::pin(load::examples::one(visit, name)),
         ["would-have.csv"] => Box::pin(load::would_have::csv(visit)),
         ["tools"] => Box::pin(load::tools::page(visit)),
         ["tools", name, "writes"] => Box::pin(load::tools::writes(visit, name)),
@@ -162,6 +164,7 @@ async fn pages_at(visit: &Visit<'_>, path: &[&str]) -> Response {
         ["audit", name] => Box::pin(load::audit::row(visit, name)),
         ["prompts", name] => Box::pin(load::audit::prompt(visit, name)),
         ["runs", name] => Box::pin(load::run::page(visit, name)),
+        ["pipeline", "versions"] => Box::pin(load::pipeline::versions(visit)),
         ["pipeline"] => Box::pin(load::pipeline::page(visit)),
         ["budgets"] => Box::pin(load::budgets::page(visit)),
         ["waiting"] => Box::pin(load::waiting::page(visit)),
@@ -190,8 +193,11 @@ async fn change_at(visit: &Visit<'_>, path: &[&str]) -> Response {
     }
     let change: Answer<'_> = match path {
         ["would-have", "judge"] => Box::pin(acts::judge::judge(visit, &form)),
+        ["tools", "surprises"] => Box::pin(acts::surprise::set(visit, &form)),
         ["tools", name, "dry"] => Box::pin(acts::flip::to_dry(visit, name)),
         ["tools", name, "writes"] => Box::pin(acts::flip::to_live(visit, name, &form)),
+        ["pipeline", "allow"] => Box::pin(acts::stages::check(visit, &form)),
+        ["pipeline", "restore"] => Box::pin(acts::stages::restore(visit, &form)),
         ["pipeline", "check"] => Box::pin(acts::stages::check(visit, &form)),
         ["pipeline", "save"] => Box::pin(acts::stages::save(visit, &form)),
         ["budgets", cap] => Box::pin(acts::caps::save(visit, cap, &form)),
@@ -203,6 +209,8 @@ async fn change_at(visit: &Visit<'_>, path: &[&str]) -> Response {
         ["waiting", "checked"] => Box::pin(acts::waiting::checked(visit, &form)),
         ["data-requests", "export"] => Box::pin(acts::data_requests::export(visit, &form)),
         ["data-requests", "erase"] => Box::pin(acts::data_requests::erase(visit, &form)),
+        ["people", "invite"] => Box::pin(acts::people::invite(visit, &form)),
+        ["people", "role"] => Box::pin(acts::people::role(visit, &form)),
         ["people", "revoke"] => Box::pin(acts::people::revoke(visit, &form)),
         ["resume"] => Box::pin(acts::resume::resume(visit, &form)),
         _ => return visit.problem(problem::NO_SUCH_PAGE),

@@ -60,6 +60,7 @@ impl Deps {
             hot: Arc::new(HotConfig::new(settings, clients.ssm(), clock)),
             audit: log(&secrets).await.map(Arc::new),
             pipelines: hubspot.as_ref().map(HubSpot::pipeline_reader),
+            deals: hubspot.as_ref().map(HubSpot::deal_reader),
             starter,
             sessions: Sessions::derived_from(&signer, transport(settings)),
             signer,

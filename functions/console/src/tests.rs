@@ -1,11 +1,15 @@
 //! Pages from plain values, and the handler over real wire stores. Must never reach behind the handler but
 //! to look.
 mod access;
+mod away;
 mod changes;
+mod hostile;
 mod log;
 mod pages;
+mod people;
 mod samples;
 mod start;
+mod walk;
 
 use crate::{Deps, Install, ToolInfo, answer};
 use config::{Clients, HotConfig, Settings};
@@ -37,7 +41,7 @@ struct Rig {
     clock: Clock,
     dynamo: LocalDynamo,
     _redis: LocalRedis,
-    _ssm: LocalSsm,
+    ssm: Option<LocalSsm>,
     folder: std::path::PathBuf,
     _turn: SemaphorePermit<'static>,
 }
@@ -83,6 +87,7 @@ async fn deps(dynamo: &str, redis: &str, ssm: &str, clock: &Clock) -> Deps {
         hot: Arc::new(HotConfig::new(&settings, clients.ssm(), clock.clone())),
         audit: None,
         pipelines: None,
+        deals: None,
         starter: None,
         sessions: Sessions::derived_from(&signer, Transport::LoopbackHttp),
         signer,
@@ -132,7 +137,7 @@ async fn rig() -> Rig {
         (person("joris"), one("Joris", Role::Reader)),
     ]);
     assert!(deps.interlock.put_people(&People { people, ..People::default() }).await.unwrap());
-    let rig = Rig { deps, clock, dynamo, _redis: redis, _ssm: ssm, folder, _turn: turn };
+    let rig = Rig { deps, clock, dynamo, _redis: redis, ssm: Some(ssm), folder, _turn: turn };
     rig.arm().await;
     rig
 }

@@ -131,6 +131,9 @@ fn what_of(row: &Row) -> What {
     let (_, id) = target_of(row);
     match row.verb.as_str() {
         "set_stage" if after.is_some() => What { words: "Set stage".to_owned(), before, after },
+        "set_caps" | "set_role" | "set_surprise_limit" | "set_stages" => {
+            What { words: capital(&sentence(&row.verb, &id)), before, after }
+        }
         "flip" => What { words: format!("Writes for {id}"), before, after },
         "halt" => What { words: format!("Halted {id}"), before: None, after: None },
         "resume" => What { words: format!("Resumed {id}"), before: None, after: None },
@@ -153,6 +156,10 @@ fn sentence(verb: &str, id: &str) -> String {
         "start_held" => "started a waiting event".to_owned(),
         "discard_held" => "discarded a waiting event".to_owned(),
         "judge" => "said what was expected".to_owned(),
+        "invite" => format!("made an invitation for {id}"),
+        "enrol" => format!("{id} added a phone"),
+        "set_role" => format!("changed the role of {id}"),
+        "set_surprise_limit" => "changed the limit of surprises".to_owned(),
         "revoke" => format!("revoked a key of {id}"),
         other => other.replace('_', " "),
     }

@@ -103,9 +103,7 @@ async fn keys(install: &Install) -> Check {
 
 async fn who_can_resume(install: &Install) -> Check {
     match people::read(install).await {
-        Ok(people) => {
-            judge::people(Ok(people.people.values().filter(|person| people::can_resume(person)).count()))
-        }
+        Ok(people) => judge::people(Ok(people.people.values().filter(|person| person.can_resume()).count())),
         Err(error) => judge::people(Err(text_of(&error))),
     }
 }

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::install::Install;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
-use interlock::{People, PersonKey};
+use interlock::{People, Person, PersonKey};
 use serde_json::json;
 use types::{Actor, PersonId};
 use web::{LinkKind, LinkSigner, Pin, PinHash, SignedLink};
@@ -32,7 +32,7 @@ enum Declined {
 /// Sets the install up. Each part that is there already is left as it is, so a second try goes on where the
 /// first ended.
 pub(crate) async fn run(install: &Install, arguments: &Init, ask: &mut dyn Ask) -> Result<Report, CliError> {
-    if !people::is_name(&arguments.name) {
+    if !types::is_name(&arguments.name) {
         return Ok(Report::failed(Three::usage(
             "nothing was set up",
             "a name is one line of 1 to 80 visible characters",
@@ -64,7 +64,7 @@ pub(crate) async fn run(install: &Install, arguments: &Init, ask: &mut dyn Ask) 
         if people.people.values().any(|person| person.revoked_ms.is_none()) {
             return Ok(Err(Declined::PersonThere));
         }
-        let Some(id) = people::fresh_id(name, people) else { return Ok(Err(Declined::NoId)) };
+        let Some(id) = people.fresh_id(name) else { return Ok(Err(Declined::NoId)) };
         let link = key.signer.sign(LinkKind::Person, &id, install.clock.now()).map_err(CliError::Key)?;
         add(people, &id, name, role, hash.clone(), &link, install.clock.now_ms());
         Ok(Ok((id, link)))
@@ -94,7 +94,8 @@ fn add(
     link: &SignedLink,
     now_ms: i64,
 ) {
-    let mut person = people::new_person(name, role, pin_hash);
+    let mut person = Person::new(name, role);
+    person.pin_hash = pin_hash;
     let added_by = Actor::System("cli".to_owned()).to_string();
     let key = PersonKey { kind: "phone".to_owned(), added_ms: now_ms, added_by, revoked_ms: None };
     person.keys.insert(link.link.key_id.to_string(), key);

@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::install::Install;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
-use interlock::Role;
+use interlock::{Person, Role};
 use serde_json::json;
 use types::{Actor, PersonId};
 use web::LinkKind;
@@ -21,7 +21,7 @@ struct Invited {
 /// Makes the invitation. Its row is written first: an invitation that nobody could trace must not exist.
 pub(crate) async fn run(install: &Install, arguments: &Invite, actor: Actor) -> Result<Report, CliError> {
     let declined = |why: &str, next: &str| Ok(Report::failed(Three::usage("nobody was invited", why, next)));
-    if !people::is_name(&arguments.name) {
+    if !types::is_name(&arguments.name) {
         return declined("a name is one line of 1 to 80 visible characters", "holdfast invite --name NAME");
     }
     let Some(signer) = install.signer().await? else {
@@ -32,17 +32,16 @@ pub(crate) async fn run(install: &Install, arguments: &Invite, actor: Actor) -> 
     };
     let name = arguments.name.trim();
     let invited = people::update(install, |people| {
-        if let Some(id) = people::find(people, name) {
+        if let Some(id) = people.find(name) {
             let Some(person) = people.people.get_mut(&id) else { return Ok(Err(())) };
             if arguments.new_pin {
-                person.pin_hash = None;
-                (person.pin_wrong, person.pin_window_ms, person.pin_wrong_total) = (0, 0, 0);
+                person.forget_pin();
             }
             let has_pin = person.pin_hash.is_some();
             return Ok(Ok(Invited { id, name: person.name.clone(), new: false, has_pin }));
         }
-        let Some(id) = people::fresh_id(name, people) else { return Ok(Err(())) };
-        people.people.insert(id.clone(), people::new_person(name, Role::from(arguments.role), None));
+        let Some(id) = people.fresh_id(name) else { return Ok(Err(())) };
+        people.people.insert(id.clone(), Person::new(name, Role::from(arguments.role)));
         Ok(Ok(Invited { id, name: name.to_owned(), new: true, has_pin: false }))
     })
     .await?;

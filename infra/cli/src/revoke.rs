@@ -4,6 +4,7 @@ use crate::error::CliError;
 use crate::install::Install;
 use crate::people;
 use crate::report::{Line, Report, Status, Three};
+use interlock::Person;
 use serde_json::json;
 use types::Actor;
 
@@ -39,7 +40,7 @@ pub(crate) async fn run(install: &Install, arguments: &Revoke, actor: Actor) -> 
             None => person.revoked_ms = person.revoked_ms.or(Some(now_ms)),
         }
         let name = person.name.clone();
-        let nobody_left = !people.people.values().any(people::can_resume);
+        let nobody_left = !people.people.values().any(Person::can_resume);
         Ok(Ok(Taken { name, keys, nobody_left }))
     })
     .await?;

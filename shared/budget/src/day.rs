@@ -5,7 +5,7 @@ use crate::{
     row::{Change, Item, Update, get_map, get_number, get_text, number, text},
 };
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update as UpdatePart};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use types::UsdNanos;
 
 /// The note of the open day.
@@ -14,9 +14,19 @@ pub(crate) const OPEN_ROW: &str = "days";
 const TRIES: usize = 8;
 /// How old a note may be that was seen before (ms): far less than anything may lie on a day that is over.
 const SEEN_MS_MAX: i64 = 1_000;
+/// How the fields of the hours begin.
+const HOUR: &str = "h";
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 pub(crate) fn day_row(date: &str) -> String {
     format!("day#{date}")
+}
+
+/// The field of a day that counts what was posted in this hour.
+///
+/// WHY NOT the company's hour: the field's name must not change when somebody moves the zone.
+pub(crate) fn hour_of(now_ms: i64) -> String {
+    format!("{HOUR}{}", now_ms.div_euclid(HOUR_MS))
 }
 
 /// The note of the open day, and the cap last known.
@@ -49,6 +59,8 @@ pub struct DayView {
     pub pending: UsdNanos,
     /// Settled, or charged in full.
     pub spent: UsdNanos,
+    /// What of it was posted in which hour, by the hour's begin in milliseconds since the epoch.
+    pub hours: BTreeMap<i64, UsdNanos>,
     /// The last reservation, milliseconds since the epoch: the agent's sign of life. It may be of the day
     /// before.
     pub last_ms: Option<i64>,
@@ -218,6 +230,7 @@ impl Budget {
                 left: open.cap,
                 pending: UsdNanos::ZERO,
                 spent: UsdNanos::ZERO,
+                hours: BTreeMap::new(),
                 last_ms: view.last_ms,
             },
         };
@@ -290,6 +303,13 @@ pub(crate) fn view(date: &str, item: &Item) -> Result<DayView, BudgetError> {
         left: UsdNanos(get_number(&row, item, "usd_left")?),
         pending,
         spent: UsdNanos(get_number(&row, item, "posted")?),
+        hours: item.iter().filter_map(hour_spent).collect(),
         last_ms: get_number(&row, item, "last_ms").ok(),
     })
+}
+
+/// One hour's field. Another field, or one that is no hour, is none.
+fn hour_spent((name, value): (&String, &AttributeValue)) -> Option<(i64, UsdNanos)> {
+    let hour: i64 = name.strip_prefix(HOUR)?.parse().ok()?;
+    Some((hour.checked_mul(HOUR_MS)?, UsdNanos(value.as_n().ok()?.parse().ok()?)))
 }

@@ -1,7 +1,7 @@
 //! Ending a reservation: what was not used goes back. Must never pay twice, nor to another day.
 use crate::{
     Budget, BudgetError, Reservation, Used,
-    day::day_row,
+    day::{day_row, hour_of},
     row::{Change, Update, get_number, number},
     run::run_row,
 };
@@ -46,7 +46,10 @@ impl Budget {
         let of_day = Update {
             row: row.clone(),
             attempt: Some(reservation.attempt_id.as_str()),
-            set: "SET usd_left = usd_left + :back, posted = posted + :used REMOVE pend.#a",
+            set: &format!(
+                "SET usd_left = usd_left + :back, posted = posted + :used REMOVE pend.#a ADD {} :used",
+                hour_of(self.clock.now_ms())
+            ),
             // Without the first an update that the client repeats would pay twice.
             condition: match () {
                 () if types::mutant("B1") || types::mutant("B5") => "attribute_exists(pk)",

@@ -1,7 +1,7 @@
 //! Orphaned reservations are posted in full. Must never give back: the call may have been billed.
 use crate::{
     Budget, BudgetError,
-    day::day_row,
+    day::{day_row, hour_of},
     row::{Change, Item, Update, get_map, get_number, get_text, number, text},
 };
 use types::UsdNanos;
@@ -55,6 +55,8 @@ impl Budget {
                 continue;
             }
             let usd = UsdNanos(get_number(&row, entry, "usd")?);
+            let hour = hour_of(self.clock.now_ms());
+            let in_full = format!("SET posted = posted + :usd REMOVE pend.#a ADD {hour} :usd");
             let of_day = Update {
                 row: row.clone(),
                 attempt: Some(attempt),
@@ -62,7 +64,7 @@ impl Budget {
                     () if types::mutant("B2") || types::mutant("B3") => {
                         "SET usd_left = usd_left + :usd REMOVE pend.#a"
                     }
-                    () => "SET posted = posted + :usd REMOVE pend.#a",
+                    () => &in_full,
                 },
                 condition: "pend.#a.deadline_ms = :deadline AND pend.#a.usd = :usd",
                 values: vec![(":usd", number(usd.0)), (":deadline", number(deadline_ms))],

@@ -284,6 +284,27 @@ async fn an_orphan_is_posted_in_full_after_deadline_and_margin_and_never_given_b
     assert_eq!((rig.day().await.1, rig.tokens().await), ([2_500, 2_469, 0, 31], 400));
 }
 
+/// What was posted is counted in the hour in which it was, however it was posted.
+#[tokio::test]
+async fn the_hours_of_a_day_add_up_to_what_was_spent() {
+    let rig = rig("2026-11-24T09:59:00Z").await;
+    rig.open_run(9_000, 30).await;
+    let early = rig.reserved(rig.ask("a", 300, 31, 2_500)).await;
+    let _settled = rig.budget.settle(early, used(200, 7)).await.expect("answered");
+    rig.clock.advance_ms(60_000);
+    let lost = rig.reserved(rig.ask("b", 300, 31, 2_500)).await;
+    let _settled = rig.budget.charge_in_full(lost).await.expect("answered");
+    let orphan = rig.reserved(rig.ask("c", 300, 31, 2_500)).await;
+    rig.clock.advance_ms(3_600_000);
+    assert_eq!(rig.budget.sweep_orphans(rig.clock.now_ms()).await.expect("answered"), 1, "{orphan:?}");
+    let day = rig.budget.day(AMS).await.expect("answered").expect("a day");
+    let at = |time: &str, cents: i64| (ms(time), UsdNanos(cents * CENT));
+    let hours =
+        [at("2026-11-24T09:00:00Z", 7), at("2026-11-24T10:00:00Z", 31), at("2026-11-24T11:00:00Z", 31)];
+    assert_eq!(day.hours.into_iter().collect::<Vec<_>>(), hours);
+    assert_eq!(day.spent, UsdNanos(69 * CENT));
+}
+
 /// B4 (a lost answer settled at zero). INVARIANT (I12).
 #[tokio::test]
 async fn a_lost_answer_costs_everything_set_aside_and_a_negative_price_too() {

@@ -15,6 +15,7 @@ mod permit;
 mod proof;
 mod rearm;
 mod receipt;
+mod surprise;
 mod sweep;
 mod update;
 mod view;
@@ -33,6 +34,7 @@ pub use receipt::{
     AtPress, FlagsSaid, HowEnded, LastWrite, Made, PermitEnd, RECEIPT_SCHEMA_VERSION, RECEIPTS_KEPT_MS,
     Receipt, ReceiptBook, ReceiptWrite, WriteEnd,
 };
+pub use surprise::{SURPRISE_WINDOW, SurpriseLimit};
 pub use sweep::FlagSweep;
 pub use view::{Recent, RecentAct, RecentCustomer, Standing, View};
 

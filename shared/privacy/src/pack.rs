@@ -6,7 +6,7 @@ use crate::export::Item;
 use ledger::DataRequest;
 use maud::{DOCTYPE, Markup, html};
 use serde_json::{Value, json};
-use types::Timestamp;
+use types::{Timestamp, visible, visible_line};
 
 /// Packs the four files. The same rows give the same bytes: no file carries the moment of packing.
 pub(crate) fn pack(
@@ -99,17 +99,11 @@ fn csv(items: &[Item]) -> String {
     for item in items {
         let at = item.at.map(|at| at.to_string()).unwrap_or_default();
         let value = text_of(&item.value);
-        let cells = [item.place, &item.row, &item.what, &at, &value].map(cell);
+        let cells = [item.place, &item.row, &item.what, &at, &value].map(types::csv_field);
         csv.push_str(&cells.join(","));
         csv.push_str("\r\n");
     }
     csv
-}
-
-/// Quoted; what a spreadsheet would compute begins with an apostrophe instead.
-fn cell(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
 }
 
 fn list(blacked: &[Blacked]) -> String {
@@ -145,10 +139,10 @@ fn page(request: &DataRequest, items: &[Item], blacked: usize) -> Markup {
                 table {
                     thead { tr { th { "Where" } th { "When" } th { "What" } th { "Content" } } }
                     tbody { @for item in items { tr {
-                        td { (item.place) br; (item.row) }
+                        td { (item.place) br; (visible_line(&item.row)) }
                         td { @if let Some(at) = item.at { (at.strftime("%Y-%m-%d %H:%M:%S").to_string()) } }
-                        td { (item.what) }
-                        td { pre { (text_of(&item.value)) } }
+                        td { (visible_line(&item.what)) }
+                        td { pre { (visible(&text_of(&item.value))) } }
                     } } }
                 }
             }
@@ -177,14 +171,22 @@ mod tests {
 
     #[test]
     fn a_formula_and_markup_stay_text() {
-        assert_eq!(cell("=1+\"x\""), "\"'=1+\"\"x\"\"\"");
-        assert_eq!(cell("plain"), "\"plain\"");
         let id = types::RequestId::new("R-1").unwrap();
         let by = types::Actor::System("test".into());
         let request = DataRequest::new(id, ledger::RequestKind::Export, types::Subject::default(), by, 0);
-        let item =
-            Item { place: "run", row: "r-1".into(), what: "x".into(), at: None, value: json!("<script>") };
+        let item = Item {
+            place: "run",
+            row: "r-1".into(),
+            what: "x".into(),
+            at: None,
+            value: json!("\t=1 <script>\u{202e}"),
+        };
+        // The guard is the one of every other spreadsheet: spaces and tabs before a formula hide none.
+        let table = csv(std::slice::from_ref(&item));
+        assert!(table.ends_with("\"x\",\"\",\"[U+0009]=1 <script>[U+202E]\"\r\n"), "{table}");
+        let formula = Item { value: json!("  =1+\"x\""), ..item.clone() };
+        assert!(csv(&[formula]).contains(",\"'  =1+\"\"x\"\"\"\r\n"));
         let html = page(&request, &[item], 0).into_string();
-        assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"), "{html}");
+        assert!(html.contains("&lt;script&gt;[U+202E]") && !html.contains("<script>"), "{html}");
     }
 }

@@ -12,6 +12,7 @@ mod reason;
 mod scope;
 mod stages;
 pub mod subject;
+mod text;
 
 pub use actor::{Actor, Target};
 pub use caps::{Cap, Caps};
@@ -31,3 +32,4 @@ pub use reason::Reason;
 pub use scope::Scope;
 pub use stages::{StageRule, Stages};
 pub use subject::{Finder, Known, Subject};
+pub use text::{csv_field, is_name, visible, visible_line};

@@ -25,5 +25,6 @@ pub use pin::{PIN_TRIES_PER_WINDOW, PIN_WRONG_BEFORE_RESET, Pin, PinHash, PinTri
 pub use request::{Method, Request, SentFrom};
 pub use response::Response;
 pub use session::{FORM_TOKEN_SECONDS, SESSION_SECONDS, Session, Sessions, Transport};
-pub use text::{csv_field, plain_text, visible, visible_line};
+pub use text::plain_text;
 pub use time::Zone;
+pub use types::{csv_field, visible, visible_line};

@@ -1,12 +1,20 @@
 //! One tool, one mode. Must never turn writes on without tick, reason and PIN; back to dry-run is one click.
 use super::pin::{self, PinAnswer};
-use crate::load::tools::{recent_flip, writes_with};
-use crate::pages::problem;
+use crate::load::tools::{counts, recent_flip, writes_with};
+use crate::pages::problem::{self, Problem};
 use crate::pages::tool_writes::Typed;
 use crate::route::{Visit, reason_of};
 use interlock::Flipped;
 use types::Mode;
 use web::{Fields, Response};
+
+/// Nothing to decide by.
+const NO_EVIDENCE: Problem = Problem {
+    status: 503,
+    happened: "The log cannot be read now, so nobody can see what this tool would have done.",
+    means: "Nothing was changed. The tool stays in dry-run.",
+    to_do: "Try again when the log can be read. Back to dry-run and HALT work.",
+};
 
 /// Back to dry-run: one click, nothing asked.
 pub(crate) async fn to_dry(visit: &Visit<'_>, name: &str) -> Response {
@@ -26,6 +34,10 @@ pub(crate) async fn to_live(visit: &Visit<'_>, name: &str, form: &Fields) -> Res
     let Some(tool) = visit.deps.acting().find(|tool| tool.name == name).cloned() else {
         return visit.problem(problem::NO_SUCH_PAGE);
     };
+    // FAIL-CLOSED: a log that is set up and silent shows no surprise of this tool.
+    if visit.deps.audit.is_some() && counts(visit).await.is_none() {
+        return visit.problem(NO_EVIDENCE);
+    }
     let text = |field: &str| form.get(field).unwrap_or_default().trim().to_owned();
     let mut typed = Typed {
         ticked: form.get("know") == Some("1"),

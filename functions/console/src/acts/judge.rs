@@ -1,4 +1,5 @@
 //! "Did you expect this?" Must never change an earlier word: a new one is added.
+use super::surprise;
 use crate::entry;
 use crate::load::read;
 use crate::pages::problem;
@@ -32,11 +33,20 @@ pub(crate) async fn judge(visit: &Visit<'_>, form: &Fields) -> Response {
         return visit.problem(problem::NO_ROW);
     }
     let (person, at) = (&visit.viewer.person, visit.deps.now());
+    let surprise = seqs.first().copied().filter(|_| judged == Judged::Surprising);
     let done =
         read(visit.deps, |log| async move { log.judge(&seqs, person, judged, note.as_deref(), at).await });
     match done.await {
         Some(0) => visit.problem(problem::BAD_FORM),
-        Some(_) => back(visit, if judged == Judged::Withdrawn { "undone" } else { "judged" }),
+        Some(_) => match (surprise, judged) {
+            (Some(seq), _) => match surprise::keep(visit, seq).await {
+                Ok(true) => back(visit, "fellback"),
+                Ok(false) => back(visit, "judged"),
+                Err(problem) => visit.problem(problem),
+            },
+            (None, Judged::Withdrawn) => back(visit, "undone"),
+            (None, Judged::Expected | Judged::Surprising) => back(visit, "judged"),
+        },
         None => {
             entry::not_made(visit.deps, &row, types::EntryState::Failed, types::Reason::OutcomeUnknown).await;
             visit.problem(problem::NO_ANSWER)

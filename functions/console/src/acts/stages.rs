@@ -2,7 +2,8 @@
 //! not have.
 use super::pin::{self, PinAnswer};
 use crate::entry;
-use crate::load::pipeline::{hubspot, rows};
+use crate::load::pipeline::{allowed_of, hubspot, rows, what_if};
+use crate::load::read;
 use crate::pages::pipeline::{self as pages, Difference, StageRow};
 use crate::pages::problem::{self, Problem};
 use crate::route::Visit;
@@ -31,6 +32,15 @@ const TOO_LONG: Problem = Problem {
     to_do: "Allow fewer stages.",
 };
 
+/// What becomes of a wanted stage that HubSpot does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// Nothing is changed.
+    Refuses,
+    /// It is left out, and the page says so.
+    LeftOut,
+}
+
 /// What she wants, against what is.
 struct Change {
     rows: Vec<StageRow>,
@@ -39,18 +49,41 @@ struct Change {
 
 /// Shows what would change. Saves nothing.
 pub(crate) async fn check(visit: &Visit<'_>, form: &Fields) -> Response {
-    match change_of(visit, form, wanted_by_selects(form)).await {
+    match change_of(visit, form, wanted_by_selects(visit, form), Gone::Refuses).await {
         Ok(change) if change.difference.added.is_empty() && change.difference.removed.is_empty() => {
             Response::see_other("/pipeline?n=same")
         }
-        Ok(change) => pages::difference(&visit.framed().await.0, &change.difference, 200),
+        Ok(change) => show(visit, change.difference, 200).await,
         Err(response) => response,
     }
 }
 
+/// Shows what an earlier list would change. Saves nothing.
+pub(crate) async fn restore(visit: &Visit<'_>, form: &Fields) -> Response {
+    let Some(seq) = form.get("seq").and_then(|text| text.parse::<i64>().ok()) else {
+        return visit.problem(problem::BAD_FORM);
+    };
+    let Some(found) = read(visit.deps, |log| async move { log.row(seq).await }).await else {
+        return visit.problem(problem::CANNOT_READ);
+    };
+    let Some(row) = found.filter(|row| row.verb == "set_stages") else {
+        return visit.problem(problem::NO_SUCH_PAGE);
+    };
+    let wanted = allowed_of(&row).into_iter().map(|(_, id)| id).collect();
+    match change_of(visit, form, wanted, Gone::LeftOut).await {
+        Ok(change) => show(visit, change.difference, 200).await,
+        Err(response) => response,
+    }
+}
+
+async fn show(visit: &Visit<'_>, mut difference: Difference, status: u16) -> Response {
+    difference.what_if = what_if(visit, &difference.allowed).await;
+    pages::difference(&visit.framed().await.0, &difference, status)
+}
+
 /// Saves what was shown.
 pub(crate) async fn save(visit: &Visit<'_>, form: &Fields) -> Response {
-    let mut change = match change_of(visit, form, wanted_by_list(form)).await {
+    let mut change = match change_of(visit, form, wanted_by_list(form), Gone::Refuses).await {
         Ok(change) => change,
         Err(response) => return response,
     };
@@ -62,7 +95,7 @@ pub(crate) async fn save(visit: &Visit<'_>, form: &Fields) -> Response {
         let answer = pin::check(visit.deps, &visit.viewer.person, &visit.session.key_id, pin).await;
         if answer != PinAnswer::Right {
             change.difference.error = Some(answer.text(&visit.deps.zone()));
-            return pages::difference(&visit.framed().await.0, &change.difference, 422);
+            return show(visit, change.difference, 422).await;
         }
     }
     put(visit, change).await
@@ -144,14 +177,14 @@ fn labels<'a>(rows: impl Iterator<Item = &'a StageRow>) -> Value {
     json!({ "label": labels.join(", "), "allowed": labels })
 }
 
-/// The stages that the selects say yes to, and the one to allow besides.
-fn wanted_by_selects(form: &Fields) -> BTreeSet<String> {
+/// The stages that the selects say yes to; or the list in force and the one to allow besides.
+fn wanted_by_selects(visit: &Visit<'_>, form: &Fields) -> BTreeSet<String> {
+    if let Some(besides) = form.get("allow") {
+        let now = visit.stages().0.into_iter().filter(|rule| rule.agent_may_move_here);
+        return now.map(|rule| rule.stage_id).chain([besides.to_owned()]).collect();
+    }
     let yes = form.iter().filter(|(_, value)| *value == "yes");
-    let mut wanted: BTreeSet<String> =
-        yes.filter_map(|(name, _)| name.strip_prefix("s:").map(str::to_owned)).collect();
-    wanted.extend(wanted_by_list(form));
-    wanted.extend(form.get("allow").map(str::to_owned));
-    wanted
+    yes.filter_map(|(name, _)| name.strip_prefix("s:").map(str::to_owned)).collect()
 }
 
 fn wanted_by_list(form: &Fields) -> BTreeSet<String> {
@@ -160,12 +193,25 @@ fn wanted_by_list(form: &Fields) -> BTreeSet<String> {
 
 /// The difference between the list in force and what is wanted, checked against HubSpot.
 // INVARIANT (I18): a stage is allowed by its id, and only one that HubSpot has at this moment.
-async fn change_of(visit: &Visit<'_>, form: &Fields, wanted: BTreeSet<String>) -> Result<Change, Response> {
+async fn change_of(
+    visit: &Visit<'_>,
+    form: &Fields,
+    mut wanted: BTreeSet<String>,
+    gone: Gone,
+) -> Result<Change, Response> {
     let Some(hot) = visit.fresh() else { return Err(visit.problem(CONFIG_AWAY)) };
     let Some(version) = form.get("version").and_then(|text| text.parse::<i64>().ok()) else {
         return Err(visit.problem(problem::BAD_FORM));
     };
     let rows = rows(&hot.stages, hubspot(visit).await.as_deref());
+    let mut left_out = Vec::new();
+    if gone == Gone::LeftOut {
+        let there = |id: &str| {
+            let row = rows.iter().find(|row| row.id.eq_ignore_ascii_case(id));
+            row.is_some_and(|row| row.allowed || row.exists == Some(true))
+        };
+        (wanted, left_out) = split(wanted, there);
+    }
     let is_wanted = |row: &&StageRow| wanted.iter().any(|id| id.eq_ignore_ascii_case(&row.id));
     let allowed: Vec<StageRow> = rows.iter().filter(is_wanted).cloned().collect();
     if version != hot.stages_version() {
@@ -181,5 +227,13 @@ async fn change_of(visit: &Visit<'_>, form: &Fields, wanted: BTreeSet<String>) -
     if allowed.len() != wanted.len() || added.iter().any(|row| row.exists != Some(true)) {
         return Err(visit.problem(NOT_THERE));
     }
-    Ok(Change { rows, difference: Difference { version, added, removed, allowed, error: None } })
+    let difference =
+        Difference { version, added, removed, allowed, gone: left_out, what_if: None, error: None };
+    Ok(Change { rows, difference })
+}
+
+/// Those that are there, and those that are not.
+fn split(wanted: BTreeSet<String>, there: impl Fn(&str) -> bool) -> (BTreeSet<String>, Vec<String>) {
+    let (kept, gone): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|id| there(id));
+    (kept.into_iter().collect(), gone)
 }

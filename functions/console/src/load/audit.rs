@@ -15,7 +15,7 @@ const FILE_ROWS_MAX: u32 = 3_000;
 /// The window when nobody asked for one.
 const DAYS: i64 = 30;
 /// What people do, besides the tools.
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 19] = [
     "halt",
     "resume",
     "flip",
@@ -26,6 +26,11 @@ const VERBS: [&str; 14] = [
     "draft_discarded",
     "start_held",
     "discard_held",
+    "judge",
+    "invite",
+    "enrol",
+    "set_role",
+    "set_surprise_limit",
     "revoke",
     "open_erase",
     "erase_subject",

@@ -1,5 +1,5 @@
 //! Reads the caps and the day's spend. Must never show a default cap as if it were set.
-use super::read;
+use super::{made, read};
 use crate::days;
 use crate::load::today::spend;
 use crate::pages::budgets::{Budgets, Typed, page as page_of};
@@ -7,7 +7,8 @@ use crate::route::Visit;
 use crate::view::{RowView, detail_text};
 use audit_log::Query;
 use config::Freshness;
-use types::Cap;
+use std::collections::BTreeMap;
+use types::{Cap, Timestamp};
 use web::Response;
 
 /// The page.
@@ -18,8 +19,12 @@ pub(crate) async fn page(visit: &Visit<'_>) -> Response {
 /// The same with what was typed before.
 pub(crate) async fn page_with(visit: &Visit<'_>, typed: Typed, status: u16) -> Response {
     let trips = Query { verb: Some("trip".to_owned()), limit: 1, ..Query::default() };
-    let ((frame, _), trips) =
-        tokio::join!(visit.framed(), read(visit.deps, |log| async move { log.search(&trips).await }));
+    let changes = Query { verb: Some("set_caps".to_owned()), limit: 50, ..Query::default() };
+    let ((frame, _), trips, changes) = tokio::join!(
+        visit.framed(),
+        read(visit.deps, |log| async move { log.search(&trips).await }),
+        read(visit.deps, |log| async move { log.search(&changes).await }),
+    );
     let usable = visit.hot.as_ref().filter(|loaded| loaded.freshness != Freshness::Unusable);
     let last_trip = trips.and_then(|page| page.rows.into_iter().next()).map(|row| {
         let cap = detail_text(&row, "cap").and_then(|code| Cap::from_code(&code));
@@ -33,10 +38,24 @@ pub(crate) async fn page_with(visit: &Visit<'_>, typed: Typed, status: u16) -> R
         spend_unread: visit.sight.day.is_none(),
         config_away: visit.fresh().is_none(),
         new_day_in: new_day_in(visit),
+        changed: changes.map(|page| last_changes(visit, made(page.rows))),
         last_trip,
         typed,
     };
     page_of(&frame, &view, status)
+}
+
+/// The newest change of each cap.
+fn last_changes(visit: &Visit<'_>, rows: Vec<audit_log::Row>) -> BTreeMap<Cap, (Timestamp, String)> {
+    let mut changed = BTreeMap::new();
+    for row in rows {
+        let target = row.target_id.as_deref().and_then(|id| id.strip_prefix("config:"));
+        if let Some(cap) = target.and_then(Cap::from_code) {
+            let row = RowView::of(row, visit.sight.people.as_ref());
+            changed.entry(cap).or_insert((row.at, row.actor));
+        }
+    }
+    changed
 }
 
 fn new_day_in(visit: &Visit<'_>) -> String {

@@ -1,10 +1,15 @@
 //! Reads drafts for their page. Must never change one.
-use crate::pages::drafts::{Draft, Drafts, page as page_of};
+use crate::pages::drafts::{DealNow, Draft, Drafts, page as page_of};
 use crate::pages::problem;
 use crate::route::{Visit, number_of};
 use crate::view::RowView;
-use types::RunId;
+use crm::CrmError;
+use std::time::Duration;
+use types::{DealId, RunId, Timestamp};
 use web::Response;
+
+/// How long a page waits for the deal.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The list, with one draft open.
 pub(crate) async fn page(visit: &Visit<'_>, open: Option<i64>) -> Response {
@@ -23,11 +28,36 @@ pub(crate) async fn page_with(
     let rows = inbox.drafts;
     let open = open.or_else(|| rows.as_ref().and_then(|rows| rows.first().map(|row| row.seq)));
     let row = rows.as_ref().and_then(|rows| rows.iter().find(|row| Some(row.seq) == open));
-    let deal_url = match row {
-        Some(row) => deal_url(visit, row).await,
-        None => None,
+    let (deal_url, deal) = match row {
+        Some(row) => tokio::join!(deal_url(visit, row), deal_now(visit, row)),
+        None => (None, DealNow::NotAsked),
     };
-    page_of(&frame, &Drafts { rows, open, deal_url, error, why }, status)
+    page_of(&frame, &Drafts { rows, open, deal_url, deal, error, why }, status)
+}
+
+/// The draft's deal as it is now, held against what it was.
+async fn deal_now(visit: &Visit<'_>, row: &RowView) -> DealNow {
+    let id = row.deal_id.as_ref().and_then(|id| DealId::new(id).ok());
+    let (Some(reader), Some(id)) = (visit.deps.deals.as_ref(), id) else { return DealNow::NotAsked };
+    let deal = match tokio::time::timeout(TIMEOUT, Box::pin(reader.get_deal(&id))).await {
+        Ok(Ok(deal)) => deal,
+        Ok(Err(CrmError::NotFound { .. })) => return DealNow::Gone,
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a draft's deal cannot be read");
+            return DealNow::Away;
+        }
+        Err(_) => return DealNow::Away,
+    };
+    let contact = row.row.after.as_ref().and_then(|after| after.pointer("/to/contact_id"));
+    let contact = contact.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+    let label = |id: &str| visit.stages().label(id).to_owned();
+    let later = |at: &Timestamp| *at > row.at;
+    let newest = deal.stage_history.first().and_then(|change| Some((change.at?, label(&change.stage))));
+    DealNow::Read {
+        on_deal: deal.contact_ids.iter().any(|id| Some(id.to_string()) == contact),
+        stage: newest.filter(|(at, _)| later(at)),
+        changed: deal.updated_at.filter(later),
+    }
 }
 
 /// One draft at its address, or its text to copy. One that was sent or thrown away is a row of the audit.

@@ -1,9 +1,10 @@
 //! Reads modes, counts and flips for the tools' pages. Must never guess a mode that the control item did not
 //! say.
 use super::read;
+use crate::pages::chart::{ToolDay, ToolDays};
 use crate::pages::problem;
 use crate::pages::tool_writes::{Day, ToolWrites, Typed, page as writes_page};
-use crate::pages::tools::{ToolRow, Tools, page as page_of};
+use crate::pages::tools::{LimitTyped, ToolRow, Tools, page as page_of};
 use crate::route::Visit;
 use crate::view::RowView;
 use crate::{ToolInfo, days};
@@ -13,35 +14,57 @@ use types::{Mode, Tier};
 use web::Response;
 
 /// Days that decide.
-const DAYS: i32 = 5;
+pub(crate) const FIVE: i32 = 5;
+/// Days of the long chart.
+const MONTH: i32 = 30;
 /// How long two tools that can only partly be undone are kept apart (ms).
 const APART_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// Counts per tool and day of the last five days, today included.
 pub(crate) async fn counts(visit: &Visit<'_>) -> Option<Vec<Count>> {
+    counts_of(visit, FIVE).await
+}
+
+async fn counts_of(visit: &Visit<'_>, back: i32) -> Option<Vec<Count>> {
     let (zone, now) = (visit.sight.seen.zone.clone(), visit.deps.now());
     let today = days::date_of(now, &zone);
-    let from = days::begins(days::before(today, DAYS.saturating_sub(1)), &zone)?;
+    let from = days::begins(days::before(today, back.saturating_sub(1)), &zone)?;
     let until = days::ends(today, &zone)?;
     read(visit.deps, |log| async move { log.counts(from, until, zone.name()).await }).await
 }
 
 /// The page.
 pub(crate) async fn page(visit: &Visit<'_>) -> Response {
+    page_with(visit, LimitTyped::default(), 200).await
+}
+
+/// The same with what was typed before.
+pub(crate) async fn page_with(visit: &Visit<'_>, typed: LimitTyped, status: u16) -> Response {
+    let back = if visit.query("days") == "30" { MONTH } else { FIVE };
     let flips = Query { verb: Some("flip".to_owned()), limit: 20, ..Query::default() };
-    let ((frame, _), counts, changes) = tokio::join!(
+    let ((frame, _), counts, changes, limit) = tokio::join!(
         visit.framed(),
-        counts(visit),
+        counts_of(visit, back),
         read(visit.deps, |log| async move { log.search(&flips).await }),
+        visit.deps.interlock.surprise_limit(),
     );
+    let today = days::date_of(visit.deps.now(), &visit.sight.seen.zone);
+    let five: Option<Vec<Count>> = counts.as_ref().map(|counts| last_five(counts, today));
     let people = visit.sight.people.as_ref();
     let mut rows = Vec::new();
     for info in &visit.deps.tools {
         let surprising = if info.acts() { surprising(visit, &info.name).await } else { None };
-        rows.push(row(visit, info, counts.as_deref(), surprising));
+        rows.push(row(visit, info, five.as_deref(), surprising));
     }
     let changes = changes.map(|page| page.rows.into_iter().map(|row| RowView::of(row, people)).collect());
-    page_of(&frame, &Tools { rows, changes })
+    let tools: Option<Vec<ToolDays>> = counts.map(|counts| tool_days(visit, &counts, today, back));
+    let view = Tools { rows, changes, tools, long: back == MONTH, limit: limit.ok(), typed };
+    page_of(&frame, &view, status)
+}
+
+fn last_five(counts: &[Count], today: jiff::civil::Date) -> Vec<Count> {
+    let from = days::before(today, FIVE.saturating_sub(1)).to_string();
+    counts.iter().filter(|count| count.day >= from).cloned().collect()
 }
 
 fn row(visit: &Visit<'_>, info: &ToolInfo, counts: Option<&[Count]>, surprising: Option<u64>) -> ToolRow {
@@ -66,11 +89,11 @@ fn row(visit: &Visit<'_>, info: &ToolInfo, counts: Option<&[Count]>, surprising:
 }
 
 /// How many of the last 50 judged rows were surprising.
-async fn surprising(visit: &Visit<'_>, tool: &str) -> Option<u64> {
+pub(crate) async fn surprising(visit: &Visit<'_>, tool: &str) -> Option<u64> {
     let query = Query {
         verb: Some(tool.to_owned()),
         judged: Some(JudgedFilter::Judged),
-        limit: 50,
+        limit: interlock::SURPRISE_WINDOW,
         ..Query::default()
     };
     let page = read(visit.deps, |log| async move { log.search(&query).await }).await?;
@@ -92,6 +115,7 @@ pub(crate) async fn writes_with(visit: &Visit<'_>, name: &str, typed: Typed, sta
     let view = ToolWrites {
         name: info.name.clone(),
         days: counts.map(|counts| days_of(visit, name, &counts, &notes)),
+        no_log: visit.deps.audit.is_none(),
         stages_allowed: visit
             .hot
             .as_ref()
@@ -137,7 +161,7 @@ fn days_of(visit: &Visit<'_>, tool: &str, counts: &[Count], notes: &[(String, St
                 .collect(),
         }
     };
-    days::last(today, DAYS).into_iter().map(day).collect()
+    days::last(today, FIVE).into_iter().map(day).collect()
 }
 
 /// Another tool that was turned on within the last 24 hours, when this one can only partly be undone.
@@ -153,4 +177,39 @@ pub(crate) fn recent_flip(visit: &Visit<'_>, info: &ToolInfo) -> Option<String> 
         .iter()
         .find(|(tool, by)| tool.as_str() != info.name && live(tool) && by.at_ms > since);
     recent.map(|(tool, _)| tool.clone())
+}
+
+/// Each acting tool's last days, oldest first.
+pub(crate) fn tool_days(
+    visit: &Visit<'_>,
+    counts: &[Count],
+    today: jiff::civil::Date,
+    back: i32,
+) -> Vec<ToolDays> {
+    let day_of = |tool: &str, date: jiff::civil::Date| {
+        let key = date.to_string();
+        let count = counts.iter().find(|count| count.verb == tool && count.day == key);
+        ToolDay {
+            day: days::two_letters(date),
+            short: days::numbers(date),
+            long: days::short(date),
+            would_have: count.map_or(0, |count| count.would_have),
+            did: count.map_or(0, |count| count.applied),
+            surprising: count.map_or(0, |count| count.surprising),
+        }
+    };
+    visit
+        .deps
+        .acting()
+        .map(|tool| ToolDays {
+            name: capital(&tool.noun),
+            days: days::last(today, back).into_iter().map(|date| day_of(&tool.name, date)).collect(),
+        })
+        .collect()
+}
+
+fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|c| c.to_uppercase().collect::<String>()).unwrap_or_default();
+    format!("{first}{}", characters.as_str())
 }

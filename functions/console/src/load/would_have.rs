@@ -56,7 +56,7 @@ pub(crate) async fn csv(visit: &Visit<'_>) -> Response {
     Response::file("text/csv; charset=utf-8", "would-have.csv", csv_of(&rows, url).into_bytes())
 }
 
-fn filters(visit: &Visit<'_>) -> Filters {
+pub(crate) fn filters(visit: &Visit<'_>) -> Filters {
     Filters {
         day: visit.query("day"),
         tool: visit.query("tool"),
@@ -66,7 +66,7 @@ fn filters(visit: &Visit<'_>) -> Filters {
     }
 }
 
-fn query_of(visit: &Visit<'_>, filters: &Filters) -> Query {
+pub(crate) fn query_of(visit: &Visit<'_>, filters: &Filters) -> Query {
     let zone = &visit.sight.seen.zone;
     let date = days::parse(&filters.day);
     let filled = |text: &String| (!text.is_empty()).then(|| text.clone());

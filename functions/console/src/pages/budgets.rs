@@ -3,6 +3,7 @@ use super::chart::{self, Spend};
 use super::{kit, layout};
 use crate::frame::{Frame, Menu};
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 use types::{Cap, Caps, Timestamp};
 use web::Response;
 
@@ -18,6 +19,8 @@ pub(crate) struct Budgets {
     pub(crate) config_away: bool,
     /// Until the new day: `7 h 18 min`.
     pub(crate) new_day_in: String,
+    /// Who changed which cap last, and when; `None`: the log is away.
+    pub(crate) changed: Option<BTreeMap<Cap, (Timestamp, String)>>,
     /// The last trip: when, and what.
     pub(crate) last_trip: Option<(Timestamp, String)>,
     pub(crate) typed: Typed,
@@ -53,6 +56,19 @@ pub(crate) fn written(caps: &Caps, cap: Cap) -> String {
     }
 }
 
+/// `40,000`: the whole part in threes.
+fn grouped(number: &str) -> String {
+    let (whole, rest) = number.find('.').map_or((number, ""), |at| number.split_at(at));
+    let mut out = String::new();
+    for (n, digit) in whole.chars().enumerate() {
+        if n > 0 && whole.len().saturating_sub(n) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    format!("{out}{rest}")
+}
+
 /// The order of the page.
 pub(crate) const ORDER: [Cap; 3] = [Cap::UsdPerDay, Cap::TokensPerRun, Cap::ToolCallsPerRun];
 
@@ -67,7 +83,7 @@ pub(crate) fn page(frame: &Frame, view: &Budgets, status: u16) -> Response {
             " Those in force stay in force." } }
         @match &view.caps {
             Some(caps) => table class="r" {
-                thead { tr { th { "Limit" } th { "Now" } th { "Used" } th class="num" { "Cap" } th { "Change"
+                thead { tr { th { "Limit" } th { "Now" } th { "Used" } th class="num" { "Cap" } th { "Last change" } th { "Change"
                     } } }
                 tbody { @for cap in ORDER { (one(frame, view, caps, cap)) } }
             },
@@ -83,7 +99,7 @@ pub(crate) fn page(frame: &Frame, view: &Budgets, status: u16) -> Response {
 }
 
 fn one(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {
-    let day = view.spend.filter(|_| cap == Cap::UsdPerDay);
+    let day = view.spend.as_ref().filter(|_| cap == Cap::UsdPerDay);
     html! {
         tr {
             td { b { (name(cap)) } br;
@@ -99,7 +115,12 @@ fn one(frame: &Frame, view: &Budgets, caps: &Caps, cap: Cap) -> Markup {
                 br; "+ " (day.pending) " reserved"
             } @else { "–" } }
             td { @if let Some(day) = day { (chart::bar(day.spent.0, day.cap.0)) } }
-            td class="num" data-l="Cap:" { b { @if cap == Cap::UsdPerDay { "$" } (written(caps, cap)) } }
+            td class="num" data-l="Cap:" { b { @if cap == Cap::UsdPerDay { "$" } (grouped(&written(caps, cap))) } }
+            td { @match view.changed.as_ref().map(|changed| changed.get(&cap)) {
+                Some(Some((at, who))) => { (frame.stamp(*at)) ", " (kit::short(who, 60)) }
+                Some(None) => "Install",
+                None => "–",
+            } }
             td { (change(frame, view, caps, cap)) }
         }
     }
@@ -158,6 +179,20 @@ fn trips(frame: &Frame, view: &Budgets) -> Markup {
                     None => "none in the log.",
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_threes() {
+        for (number, read) in
+            [("30", "30"), ("40000", "40,000"), ("1234567", "1,234,567"), ("2500.00", "2,500.00")]
+        {
+            assert_eq!(grouped(number), read);
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::days;
 use crate::frame::{Frame, Menu};
 use crate::view::RowView;
 use maud::{Markup, html};
+use types::Timestamp;
 use web::Response;
 
 /// How much of a mail fits on a page: more than the tool lets the agent write.
@@ -39,6 +40,26 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The open draft's deal as HubSpot has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DealNow {
+    /// No token is set up, or the draft names no deal.
+    NotAsked,
+    /// HubSpot does not answer.
+    Away,
+    /// HubSpot has no such deal any more.
+    Gone,
+    /// Read just now.
+    Read {
+        /// Is the recipient a contact of it?
+        on_deal: bool,
+        /// Its stage was changed after the draft was written: when, and to what.
+        stage: Option<(Timestamp, String)>,
+        /// Anything of it was changed after the draft was written: when.
+        changed: Option<Timestamp>,
+    },
+}
+
 /// What the page shows.
 pub(crate) struct Drafts {
     /// `None`: the log is away.
@@ -47,6 +68,7 @@ pub(crate) struct Drafts {
     pub(crate) open: Option<i64>,
     /// The open one's deal at HubSpot.
     pub(crate) deal_url: Option<String>,
+    pub(crate) deal: DealNow,
     pub(crate) error: Option<String>,
     pub(crate) why: String,
 }
@@ -96,11 +118,9 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
             @if let Some(error) = &view.error { p class="note" role="alert" { b { (kit::short(error, 300)) } }
                 }
             p { b { "To " } (kit::short(&draft.name, 80)) " " (kit::short(&draft.email, 254)) " "
-                // The tool refuses a recipient that is not a contact of the deal.
-                @if row.warnings.iter().any(|warning| warning.contains("recipient")) {
-                    span class="b w" { "contact on the deal: only since this run began" }
-                } @else { span class="b" { "contact on " (kit::short(&row.target, 40)) ": yes" } }
+                (contact(row, &view.deal))
             }
+            (stale(frame, &view.deal))
             p { b { "Subject " } (kit::short(&draft.subject, 250)) }
             div class="txt" tabindex="0" { (kit::lines(&draft.body, BODY_MAX)) }
             @for warning in &row.warnings { p class="note" { "⚠ " (kit::short(warning, 200)) } }
@@ -126,6 +146,41 @@ fn detail(frame: &Frame, draft: &Draft<'_>, view: &Drafts) -> Markup {
                     }))
                 }
             }
+        }
+    }
+}
+
+/// Is the recipient on the deal? The tool refuses one who is not; she may have been taken off since.
+fn contact(row: &RowView, deal: &DealNow) -> Markup {
+    let since = row.warnings.iter().any(|warning| warning.contains("recipient"));
+    html! {
+        @match deal {
+            DealNow::Read { on_deal: false, .. } | DealNow::Gone => span class="b w" {
+                "⚠ contact on the deal: not any more" },
+            DealNow::Read { .. } | DealNow::Away | DealNow::NotAsked if since => span class="b w" {
+                "contact on the deal: only since this run began" },
+            DealNow::Read { .. } => span class="b" { "contact on " (kit::short(&row.target, 40)) ": yes" },
+            DealNow::Away | DealNow::NotAsked => span class="b" { "contact on " (kit::short(&row.target, 40))
+                ": yes, when it was written" },
+        }
+    }
+}
+
+/// What is not as it was when the draft was written.
+fn stale(frame: &Frame, deal: &DealNow) -> Markup {
+    html! {
+        @match deal {
+            DealNow::NotAsked => {}
+            DealNow::Away => p class="note" { b { "HubSpot does not answer." }
+                " Whether the deal has changed since is not known: look at it before you send." },
+            DealNow::Gone => p class="note" { b { "This deal is not in HubSpot any more." } },
+            DealNow::Read { stage: Some((at, stage)), .. } => p class="note" {
+                b { "The deal has changed since." } " Its stage became " (kit::quoted(stage, 60)) " at "
+                (frame.stamp(*at)) ". Read the deal before you send." },
+            DealNow::Read { changed: Some(at), .. } => p class="note" {
+                b { "The deal has changed since," } " last at " (frame.stamp(*at))
+                ". Read it before you send." },
+            DealNow::Read { .. } => p class="small" { "The deal is as it was when this was written." },
         }
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct StageRow {
     pub(crate) exists: Option<bool>,
 }
 
+/// Stages on a page that each get a note.
+const NOTES_MAX: usize = 5;
+
 /// What the page shows.
 pub(crate) struct Pipeline {
     pub(crate) rows: Vec<StageRow>,
@@ -68,17 +71,21 @@ fn notes(frame: &Frame, view: &Pipeline) -> Markup {
             p class="note" { b { "HubSpot does not answer; names are missing." }
                 " You can disallow stages, not allow new ones." }
         }
-        @for ask in &view.asks {
+        @for row in view.rows.iter().filter(|row| is_new(view, row)).take(NOTES_MAX) {
+            div class="note" {
+                b { "“" (kit::short(&row.label, 60)) "” is not in your list." }
+                " It came to HubSpot after the list was saved, or was left out then. The agent moves no deal \
+                    there. "
+                @if can_save(view) { (allow(frame, view, &row.id)) }
+            }
+        }
+        @for ask in view.asks.iter().take(NOTES_MAX) {
             div class="note" {
                 b { "“" (kit::short(label_of(view, &ask.stage_id), 60)) "” is not in your list." }
                 " The agent asked for it " (kit::plural(ask.times, "time", "times"))
                     " in a week and was refused. "
                 @if can_save(view) && known(view, &ask.stage_id) {
-                    (kit::form(frame, "/pipeline/check", html! {
-                        (current(view))
-                        input type="hidden" name="allow" value=(ask.stage_id);
-                        button { "Allow “" (kit::short(label_of(view, &ask.stage_id), 40)) "”…" }
-                    }))
+                    (allow(frame, view, &ask.stage_id))
                 }
             }
         }
@@ -98,13 +105,23 @@ fn can_save(view: &Pipeline) -> bool {
     view.config_away.is_none()
 }
 
-/// The list as it is, as hidden fields.
-fn current(view: &Pipeline) -> Markup {
-    html! {
-        input type="hidden" name="version" value=(view.version);
-        @for row in view.rows.iter().filter(|row| row.allowed) { input type="hidden" name="may"
-            value=(row.id); }
-    }
+/// HubSpot has it, and the list that was saved last did not know it yet.
+fn is_new(view: &Pipeline, row: &StageRow) -> bool {
+    let asked = view.asks.iter().any(|ask| ask.stage_id.eq_ignore_ascii_case(&row.id));
+    view.version > 0 && !row.listed && row.exists == Some(true) && !asked
+}
+
+/// The list in force and one stage more.
+fn allow(frame: &Frame, view: &Pipeline, id: &str) -> Markup {
+    kit::form(
+        frame,
+        "/pipeline/allow",
+        html! {
+            input type="hidden" name="version" value=(view.version);
+            input type="hidden" name="allow" value=(id);
+            button { "Allow “" (kit::short(label_of(view, id), 40)) "”…" }
+        },
+    )
 }
 
 fn list(frame: &Frame, view: &Pipeline) -> Markup {
@@ -124,7 +141,8 @@ fn list(frame: &Frame, view: &Pipeline) -> Markup {
             } } }
         }
         @if let Some((at, who)) = &view.changed { p class="sub" { "Last change " (frame.stamp(*at)) ", "
-            (kit::short(who, 60)) "." } }
+            (kit::short(who, 60)) ". "
+            a href="/pipeline/versions" { "Earlier versions" } } }
     };
     if !change {
         return table;
@@ -166,7 +184,24 @@ pub(crate) struct Difference {
     pub(crate) removed: Vec<StageRow>,
     /// Every stage that will be allowed.
     pub(crate) allowed: Vec<StageRow>,
+    /// Ids of an earlier list that cannot be allowed now.
+    pub(crate) gone: Vec<String>,
+    /// `None`: the log is away.
+    pub(crate) what_if: Option<WhatIf>,
     pub(crate) error: Option<String>,
+}
+
+/// Last week's moves, held against a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct WhatIf {
+    /// Moves that were, or would have been, done.
+    pub(crate) moves: u64,
+    /// Those of them that the list refuses.
+    pub(crate) refused: u64,
+    /// Moves that were refused and that the list allows.
+    pub(crate) allowed: u64,
+    /// There were more than were looked at.
+    pub(crate) cut: bool,
 }
 
 impl Difference {
@@ -194,10 +229,67 @@ pub(crate) fn difference(frame: &Frame, view: &Difference, status: u16) -> Respo
                     @if n > 0 { ", " } (kit::short(&row.label, 60))
                 }
             }
-            (confirm(frame, view))
+            @for id in view.gone.iter().take(20) {
+                p class="note" { code { (kit::short(id, 80)) }
+                    " of that list is left out: HubSpot does not have it now." }
+            }
+            (last_week(view.what_if))
+            @if view.added.is_empty() && view.removed.is_empty() {
+                p { "Nothing else changes. " a href="/pipeline" { "Back to the list" } }
+            } @else { (confirm(frame, view)) }
         }
     };
     layout::with_status(frame, Menu::Pipeline, "What changes", main, status)
+}
+
+fn last_week(seen: Option<WhatIf>) -> Markup {
+    let Some(seen) = seen else {
+        return html! { p class="note" {
+        "The log cannot be read now: what this list would have refused last week is not known." } };
+    };
+    html! {
+        p class="ok" {
+            "With this list " b { (seen.refused) } " of last week’s " (kit::plural(seen.moves, "move", "moves"))
+            " would have been refused"
+            @if seen.allowed > 0 { ", and " b { (seen.allowed) } " that "
+                @if seen.allowed == 1 { "was" } @else { "were" } " refused would have been allowed" }
+            "."
+            @if seen.cut { " Only the newest were looked at." }
+        }
+    }
+}
+
+/// A list as it was saved.
+pub(crate) struct Version {
+    pub(crate) seq: i64,
+    pub(crate) at: Timestamp,
+    pub(crate) by: String,
+    pub(crate) labels: Vec<String>,
+}
+
+/// The lists as they were saved. `saved` is the version in force; none when it cannot be read.
+pub(crate) fn versions(frame: &Frame, rows: &[Version], saved: Option<i64>, next: Option<i64>) -> Response {
+    let main = html! {
+        a href="/pipeline" { "Pipeline stages" }
+        h1 { "Earlier versions" }
+        p class="sub" { "Restoring shows first what changes. It is a change like any other, and has its row." }
+        @if rows.is_empty() { p { "No list was saved yet." } }
+        table class="r" {
+            thead { tr { th { "Saved" } th { "By" } th { "The agent may move deals to" } th { "Change" } } }
+            tbody { @for row in rows { tr {
+                td class="nb" { a href={ "/audit/" (row.seq) } { (frame.stamp(row.at)) } }
+                td { (kit::short(&row.by, 60)) }
+                td { @if row.labels.is_empty() { "No stage" } @else { (kit::short(&row.labels.join(", "), 400)) } }
+                td { @if let Some(version) = saved { (kit::form(frame, "/pipeline/restore", html! {
+                    input type="hidden" name="version" value=(version);
+                    input type="hidden" name="seq" value=(row.seq);
+                    button { "Restore…" }
+                })) } }
+            } } }
+        }
+        @if let Some(next) = next { p { a href={ "/pipeline/versions?after=" (next) } { "Older versions" } } }
+    };
+    layout::page(frame, Menu::Pipeline, "Earlier versions", main)
 }
 
 fn stage(row: &StageRow) -> Markup {

@@ -22,7 +22,7 @@ min-height:60px;font-size:.92rem}\
 .strip.f-dry strong,.strip.f-dry svg{color:var(--blue)}\
 .strip strong{font-size:1.5rem}.strip small{margin-left:auto;font-size:.88rem}\
 .grid{display:flex;align-items:stretch;min-height:calc(100vh - 80px)}\
-nav{flex:none;width:216px;border-right:1px solid var(--line);padding:12px 8px}\
+nav{flex:none;width:228px;border-right:1px solid var(--line);padding:12px 8px}\
 nav a{display:flex;justify-content:space-between;align-items:center;gap:8px;min-height:40px;padding:6px 10px;\
 color:inherit;text-decoration:none;border-left:4px solid transparent;border-radius:8px;white-space:nowrap}\
 nav a[aria-current]{font-weight:700;background:var(--field);border-left-color:var(--blue)}\
@@ -73,7 +73,8 @@ vertical-align:middle;margin:0 8px 0 0}\
 .tick{font-weight:400;font-size:1rem;margin:14px 0}\
 .col{max-width:760px}.col form label{margin:14px 0 4px}\
 .acts{display:flex;flex-wrap:wrap;gap:12px;margin:18px 0}\
-.end{margin-left:auto}\
+.end{margin-left:auto}.acts.end{margin:0 0 0 auto}details form{margin:10px 0}td details form{margin:4px 0}\
+.legend span{margin-right:1.2em}\
 .box{border:1px solid var(--line);border-radius:8px;padding:14px 18px;margin:0 0 16px}\
 .box.answer{border:2px solid var(--blue)}.box.answer h2{margin-top:0;font-size:1.15rem}\
 .box h2{margin-top:0}\
@@ -82,6 +83,7 @@ border-radius:4px;\
 margin:0 0 12px}.note a{color:inherit}\
 .ok{border-left:5px solid var(--blue);background:var(--field);padding:9px 14px;border-radius:4px;\
 margin:0 0 12px}\
+svg.qr{display:block;width:100%;max-width:320px;margin:0 0 14px}\
 .needs{border:1px solid var(--line);border-radius:8px;padding:0;margin:0 0 16px;list-style:none}\
 .needs li{display:flex;flex-wrap:wrap;gap:4px 12px;align-items:baseline;padding:10px 14px;\
 border-bottom:1px solid var(--line)}\
@@ -104,7 +106,7 @@ table.r thead{position:absolute;left:-9999px}table.r tr{display:block;border-bot
 padding:8px 0}\
 table.r td{display:block;border:0;padding:2px 0;text-align:left}table.r td.num::before,\
 table.r td[data-l]::before{\
-content:attr(data-l) ' ';color:var(--soft);font-size:.85rem}.end{margin-left:0}}\
+content:attr(data-l) ' ';color:var(--soft);font-size:.85rem}.end,.acts.end{margin-left:0}}\
 @media(prefers-color-scheme:dark){:root{--ink:#eee;--soft:#b4b8bf;--line:#4a4f57;--back:#14161a;\
 --field:#22262c;--blue:#7db4ff;\
 --chart:#5fb2ee;--warn:#ffcf8a;--warnback:#3a2a10}button.do,.bt.do,.b.on{color:#0b1a2e}}";

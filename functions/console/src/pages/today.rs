@@ -20,6 +20,8 @@ pub(crate) struct Need {
 pub(crate) struct Today {
     /// `Thursday 4 June`.
     pub(crate) date: String,
+    /// The day of the install, from 1; `None`: the log is away or empty.
+    pub(crate) day: Option<i64>,
     /// Tool calls today; `None`: the log is away.
     pub(crate) calls: Option<i64>,
     pub(crate) writing: usize,
@@ -42,6 +44,7 @@ pub(crate) fn page(frame: &Frame, view: &Today) -> Response {
     let main = html! {
         h1 { (title) }
         p class="sub" {
+            @if let Some(day) = view.day { "Day " (day) ". " }
             @if let Some(calls) = view.calls { (kit::plural(calls.unsigned_abs(), "tool call", "tool calls"))
                 " today. " }
             (kit::plural(count(view.writing), "tool writes", "tools write")) ", "

@@ -29,6 +29,8 @@ pub(crate) struct ToolWrites {
     pub(crate) name: String,
     /// `None`: the log is away. The last one is today.
     pub(crate) days: Option<Vec<Day>>,
+    /// No log is set up at all.
+    pub(crate) no_log: bool,
     /// Stages that she allows, for the tool that moves deals.
     pub(crate) stages_allowed: Option<usize>,
     /// Another tool that was turned on in the last 24 hours.
@@ -49,12 +51,13 @@ pub(crate) fn page(frame: &Frame, view: &ToolWrites, status: u16) -> Response {
             @match &view.days {
                 Some(days) => { (table(days)) (warning(&view.name, days)) }
                 None => p class="note" {
-                    "The log cannot be read now: there is no count of surprises to decide by." },
+                    "The log cannot be read now: there is no count of surprises to decide by, and writes cannot be \
+                        turned on." },
             }
             @if let Some(error) = &view.typed.error { p class="note" role="alert" { b { (kit::short(error,
                 300)) } }
                 }
-            @if frame.viewer.may_change { (form(frame, view, &action)) }
+            @if frame.viewer.may_change && (view.days.is_some() || view.no_log) { (form(frame, view, &action)) }
             p class="sub" { "Your name and the reason go into the audit log." }
         }
     };

@@ -1,8 +1,9 @@
 //! The tools: what can it do, and which really write. Must never offer a switch that does not exist (mails).
-use super::{kit, layout};
+use super::{chart, kit, layout};
 use crate::ToolInfo;
 use crate::frame::{Frame, Menu};
 use crate::view::RowView;
+use interlock::{SURPRISE_WINDOW, SurpriseLimit};
 use maud::{Markup, html};
 use types::{Mode, Tier, Timestamp};
 use web::Response;
@@ -25,6 +26,21 @@ pub(crate) struct Tools {
     pub(crate) rows: Vec<ToolRow>,
     /// The last flips; `None`: the log is away.
     pub(crate) changes: Option<Vec<RowView>>,
+    /// Their days; `None`: the log is away.
+    pub(crate) tools: Option<Vec<chart::ToolDays>>,
+    /// Thirty days instead of five.
+    pub(crate) long: bool,
+    /// `None`: the store is silent.
+    pub(crate) limit: Option<SurpriseLimit>,
+    pub(crate) typed: LimitTyped,
+}
+
+/// What was typed into the form of the limit, and what was wrong with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LimitTyped {
+    pub(crate) most: String,
+    pub(crate) why: String,
+    pub(crate) error: Option<String>,
 }
 
 /// What a tool does, in words.
@@ -55,7 +71,7 @@ fn undone(info: &ToolInfo) -> &'static str {
 }
 
 /// The page.
-pub(crate) fn page(frame: &Frame, view: &Tools) -> Response {
+pub(crate) fn page(frame: &Frame, view: &Tools, status: u16) -> Response {
     let main = html! {
         h1 { "Tools" }
         p class="sub" { "Everything the agent can do. There is nothing else: no delete, no merge, no sending."
@@ -73,6 +89,7 @@ pub(crate) fn page(frame: &Frame, view: &Tools) -> Response {
                 reason and \
             your PIN; tools that can only partly be undone at least 24 hours apart."
         }
+        div class="two" { (days(view)) (limit(frame, view)) }
         h2 { "Changes" }
         @match &view.changes {
             Some(changes) if changes.is_empty() => p { "None yet. All tools started in dry-run." },
@@ -80,7 +97,71 @@ pub(crate) fn page(frame: &Frame, view: &Tools) -> Response {
             None => p { "The log cannot be read now." },
         }
     };
-    layout::page(frame, Menu::Tools, "Tools", main)
+    layout::with_status(frame, Menu::Tools, "Tools", main, status)
+}
+
+fn days(view: &Tools) -> Markup {
+    html! {
+        section class="box" {
+            h2 { "Per tool per day" }
+            @match &view.tools {
+                Some(tools) => {
+                    (chart::tools(tools)) (chart::tools_table(tools))
+                    p {
+                        @if view.long { a href="/tools" { "Five days" } } @else {
+                            a href="/tools?days=30" { "Thirty days" } }
+                    }
+                }
+                None => p { "The log cannot be read now." },
+            }
+        }
+    }
+}
+
+/// The limit that a tool which writes is held against at each judgement.
+fn limit(frame: &Frame, view: &Tools) -> Markup {
+    let typed = &view.typed;
+    html! {
+        section class="box" {
+            h2 { "When surprises pile up" }
+            @match view.limit {
+                Some(limit) => {
+                    p {
+                        "A tool that writes goes back to dry-run by itself when more than " b { (limit.most) }
+                        " of its last " (SURPRISE_WINDOW) " judged actions were surprising. It is counted \
+                            when you judge one as surprising; only you turn writes on again."
+                    }
+                    (limit_form(frame, typed, limit))
+                }
+                None => p class="note" { "The limit cannot be read now, and cannot be changed." },
+            }
+        }
+    }
+}
+
+fn limit_form(frame: &Frame, typed: &LimitTyped, limit: SurpriseLimit) -> Markup {
+    let value = if typed.error.is_some() { typed.most.clone() } else { limit.most.to_string() };
+    html! {
+        @if frame.viewer.may_change {
+            details open[typed.error.is_some()] { summary { "Change…" }
+                (kit::form(frame, "/tools/surprises", html! {
+                    @if let Some(error) = &typed.error { p class="note" role="alert" { b {
+                        (kit::short(error, 300)) } } }
+                    input type="hidden" name="version" value=(limit.version);
+                    label for="most" { "Surprises to bear, of " (SURPRISE_WINDOW) }
+                    input id="most" name="most" inputmode="numeric" required maxlength="3"
+                        value=(kit::short(&value, 20));
+                    p class="small" { "Fewer: that is all. For more:" }
+                    label for="limit-why" { "Why bear more? (10 characters or more)" }
+                    input id="limit-why" name="why" maxlength="300" value=(kit::short(&typed.why, 300));
+                    label for="limit-pin" { "Your PIN, to bear more" }
+                    input id="limit-pin" name="pin" type="password" inputmode="numeric"
+                        autocomplete="current-password" maxlength="12";
+                    div class="acts" { button { "Save the limit" } }
+                }))
+            }
+        }
+    }
 }
 
 fn one(frame: &Frame, row: &ToolRow) -> Markup {

@@ -98,7 +98,12 @@ fn filters(frame: &Frame, view: &WouldHave) -> Markup {
                 }
             }
             button class="do" { "Show" }
-            a class="bt end" href=(chosen.address("/would-have.csv", "")) { "Download CSV" }
+            span class="end acts" {
+                a class="bt" href=(chosen.address("/would-have.csv", "")) { "Download CSV" }
+                a class="bt" href=(chosen.address("/would-have.jsonl", ""))
+                    title="Surprising ones: what the agent saw, would have done and should have done" {
+                    "Examples (JSON lines)" }
+            }
         }
     }
 }
@@ -185,6 +190,9 @@ fn judgement(frame: &Frame, row: &RowView) -> Markup {
                 (hidden) button class="l" name="judged" value="withdrawn" { "undo" }
             }))
             @if let Some(note) = &said.note { div { (kit::quoted(note, 200)) } }
+            @if said.judged == Judged::Surprising {
+                div { a href={ "/would-have/" (row.seq) ".jsonl" } { "as an example" } }
+            }
         },
         None => html! {
             (kit::form(frame, "/would-have/judge", html! {

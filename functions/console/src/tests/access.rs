@@ -3,13 +3,18 @@ use super::*;
 use crate::frame::{Admitted, admit};
 
 /// Every page's path.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 23] = [
     "/",
     "/would-have",
     "/would-have?judged=not_yet",
     "/would-have.csv",
     "/tools",
     "/tools/set_stage/writes",
+    "/would-have.jsonl",
+    "/would-have/1.jsonl",
+    "/tools?days=30",
+    "/pipeline/versions",
+    "/data-requests",
     "/drafts",
     "/audit",
     "/audit?q=4187&to=closedlost",
@@ -25,7 +30,7 @@ const PATHS: [&str; 18] = [
 ];
 
 /// Every change, with a form that would do it.
-const CHANGES: [(&str, &str); 12] = [
+pub(super) const CHANGES: [(&str, &str); 21] = [
     ("/would-have/judge", "seq=1&judged=expected"),
     ("/tools/append_note/dry", ""),
     ("/tools/append_note/writes", "know=1&why=three+quiet+days&pin=271828"),
@@ -36,6 +41,15 @@ const CHANGES: [(&str, &str); 12] = [
     ("/drafts/1/discard", "why=not+good+enough"),
     ("/waiting/discard", "run=r-1"),
     ("/waiting/checked", "run=r-1&intent=i-1&found=there&why=looked+at+it"),
+    ("/pipeline/allow", "version=0&allow=x"),
+    ("/runs/r-1/again", "why=the+cap+was+too+low"),
+    ("/pipeline/restore", "version=0&seq=1"),
+    ("/tools/surprises", "version=0&most=0"),
+    ("/people/invite", "name=eve&role=ops&pin=271828"),
+    ("/people/role", "person=joris&role=ops&pin=271828"),
+    ("/waiting/start", "run=r-1"),
+    ("/data-requests/export", "contact=5521"),
+    ("/data-requests/erase", "contact=5521&why=she+asked+for+it&word=erase&pin=271828"),
     ("/people/revoke", "person=joris&key=x"),
     ("/resume", "epoch=1&seq=x&why=looked+at+it&pin=271828"),
 ];

@@ -109,7 +109,7 @@ async fn a_cap_is_lowered_in_one_step_and_raised_with_reason_and_pin() {
 }
 
 /// HubSpot's pipelines, one answer per connection.
-async fn hubspot() -> crm::PipelineReader {
+pub(super) async fn hubspot() -> crm::PipelineReader {
     config::install_tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -221,7 +221,7 @@ async fn somebody_else_s_list_is_never_overwritten_and_disallowing_needs_no_hubs
     assert_eq!(allowed(&rig.deps.hot.get().await.hot.stages), ["new"]);
 }
 
-fn run(name: &str) -> Run {
+pub(super) fn run(name: &str) -> Run {
     let (key, run_id) = ledger::keys_of(name).unwrap();
     let event = EventRef {
         key,
@@ -235,7 +235,7 @@ fn run(name: &str) -> Run {
     Run { status: RunStatus::Held, reason: Some(types::Reason::HaltedGlobal), ..Run::queued(run_id, event) }
 }
 
-async fn held(rig: &Rig, name: &str) -> RunId {
+pub(super) async fn held(rig: &Rig, name: &str) -> RunId {
     let run = run(name);
     let _ = rig.deps.ledger.admit(&run).await.unwrap();
     run.run_id
@@ -333,7 +333,7 @@ async fn a_write_without_an_answer_is_closed_by_a_person_with_a_reason_once() {
     assert_eq!(rows[0].reason, Some(types::Reason::CheckedByHand));
 }
 
-fn needs_human(run: &Run) -> Intent {
+pub(super) fn needs_human(run: &Run) -> Intent {
     Intent {
         intent_id: run.intent_id(1, 0).unwrap(),
         step: 1,

@@ -7,7 +7,7 @@ use types::{CustomerId, EntryState, IntentId, Mode, Reason, RunId, Target, Times
 
 const PROMPT: &str = "{\"model\":\"claude-haiku-5-5\",\"messages\":[\"</pre><script>alert(1)</script>\"]}";
 
-fn entry(n: i64, verb: &str, state: EntryState) -> Entry {
+pub(super) fn entry(n: i64, verb: &str, state: EntryState) -> Entry {
     let run = RunId::new(format!("r-{n}")).unwrap();
     Entry {
         schema_version: ENTRY_SCHEMA_VERSION,
@@ -47,7 +47,7 @@ fn entry(n: i64, verb: &str, state: EntryState) -> Entry {
     }
 }
 
-fn draft() -> Entry {
+pub(super) fn draft() -> Entry {
     let mut draft = entry(9, "draft_email", EntryState::Drafted);
     draft.before = None;
     draft.after = Some(json!({
@@ -58,7 +58,7 @@ fn draft() -> Entry {
 }
 
 /// A rig with a log of its own; the second value must live as long as it is used.
-async fn rig_with_log() -> (Rig, stores::LocalPostgres, std::path::PathBuf) {
+pub(super) async fn rig_with_log() -> (Rig, stores::LocalPostgres, std::path::PathBuf) {
     let mut rig = rig().await;
     let folder = rig.folder.with_extension("log");
     let postgres = stores::postgres::start(&DataDir::open_fresh(&folder).unwrap(), None).await.unwrap();
@@ -75,7 +75,7 @@ async fn rig_with_log() -> (Rig, stores::LocalPostgres, std::path::PathBuf) {
     (rig, postgres, folder)
 }
 
-async fn append(log: &AuditLog, entries: &[Entry]) {
+pub(super) async fn append(log: &AuditLog, entries: &[Entry]) {
     let bytes = |part: PartRef| async move { Ok::<_, std::fmt::Error>(Some(part.sk.into_bytes())) };
     log.append(entries, bytes).await.unwrap();
 }
@@ -87,6 +87,9 @@ async fn rows_are_read_judged_searched_exported_and_drafts_end() {
     judging(&rig, &browser).await;
     searching(&browser).await;
     drafts(&rig, &browser).await;
+    examples(&browser).await;
+    surprises(&rig, &browser).await;
+    stages(&rig, &browser).await;
     drop(rig);
     postgres.shutdown().await.unwrap();
     let _ = std::fs::remove_dir_all(folder);
@@ -206,4 +209,113 @@ async fn drafts(rig: &Rig, browser: &Browser<'_>) {
         browser.get(&format!("/drafts/{seq}")).await.header("location"),
         Some(format!("/audit/{seq}").as_str())
     );
+}
+
+/// The places of the would-have rows, newest first.
+pub(super) async fn would_have(rig: &Rig) -> Vec<i64> {
+    let log = rig.deps.audit.as_ref().unwrap();
+    let page = log.would_have(&audit_log::Query::default()).await.unwrap();
+    page.rows.iter().map(|row| row.seq).collect()
+}
+
+async fn examples(browser: &Browser<'_>) {
+    let rig = browser.rig;
+    let seq = would_have(rig).await[0];
+    assert_eq!(browser.get(&format!("/would-have/{seq}.jsonl")).await.status(), 404, "she expected it");
+    assert!(browser.get("/would-have.jsonl").await.body().is_empty());
+    let form = format!("seq={seq}&judged=surprising&note=Ask+first%3B+%3D1%2B1");
+    assert_eq!(browser.post("/would-have/judge", &form).await.status(), 303);
+    let one = browser.get(&format!("/would-have/{seq}.jsonl")).await;
+    assert!(one.header("content-disposition").unwrap().contains("attachment"));
+    let all = browser.get("/would-have.jsonl?tool=set_stage").await;
+    assert_eq!(one.body(), all.body(), "one row is one line, alone or among all");
+    let lines = String::from_utf8(all.body().to_vec()).unwrap();
+    assert_eq!(lines.lines().count(), 1);
+    let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    assert_eq!(line["should_have"], "Ask first; =1+1");
+    assert_eq!((&line["judged_by"], &line["tool"]), (&json!("Marieke"), &json!("set_stage")));
+    assert_eq!(line["would_have"]["after"]["label"], "Closed Lost");
+    assert_eq!(line["saw"]["messages"][0], "</pre><script>alert(1)</script>", "what the model was sent");
+    assert!(browser.get("/would-have.jsonl?tool=append_note").await.body().is_empty(), "as filtered");
+}
+
+async fn surprises(rig: &Rig, browser: &Browser<'_>) {
+    let seqs = would_have(rig).await;
+    let writes = |mode| async move {
+        let by = Actor::Person(person("marieke"));
+        rig.deps.interlock.flip("set_stage", mode, &by, "three quiet days", "console").await.unwrap()
+    };
+    let mode = || async { rig.deps.interlock.control().await.unwrap().modes["set_stage"] };
+    let judge = |seq: i64| async move {
+        let form = format!("seq={seq}&judged=surprising");
+        browser.post("/would-have/judge", &form).await.header("location").map(str::to_owned)
+    };
+    // One row is surprising already; two more are borne, the third is one too many.
+    let limit = browser.post("/tools/surprises", "version=0&most=2").await;
+    assert_eq!(limit.header("location"), Some("/tools?n=limit"), "{}", text(&limit));
+    writes(Mode::Live).await;
+    assert_eq!(judge(seqs[1]).await.as_deref(), Some("/would-have?n=judged"));
+    assert_eq!(mode().await, Mode::Live, "two of 50 are within a limit of two");
+    assert_eq!(judge(seqs[2]).await.as_deref(), Some("/would-have?n=fellback"));
+    assert_eq!(mode().await, Mode::DryRun);
+    let log = rig.deps.interlock.control().await.unwrap().log;
+    let flip = log.iter().rfind(|entry| entry.verb == "flip").unwrap();
+    assert_eq!(flip.actor.to_string(), "system:surprise_limit");
+    assert_eq!(flip.because, "3 of the last 50 judged are surprising, the limit is 2");
+    assert!(text(&browser.get("/tools").await).contains("more than 2 of its last 50"));
+    // A tool that only says what it would do is not flipped, and nothing turns it on again.
+    assert_eq!(judge(seqs[0]).await.as_deref(), Some("/would-have?n=judged"));
+    assert_eq!(mode().await, Mode::DryRun);
+    for (form, status) in [
+        ("version=1&most=9".to_owned(), 422),
+        ("version=1&most=9&why=it+was+one+bad+day&pin=111111".to_owned(), 422),
+        ("version=0&most=1".to_owned(), 409),
+        ("version=1&most=51".to_owned(), 422),
+        (format!("version=1&most=9&why=it+was+one+bad+day&pin={PIN}"), 303),
+    ] {
+        assert_eq!(browser.post("/tools/surprises", &form).await.status(), status, "{form}");
+    }
+    assert_eq!(rig.deps.interlock.surprise_limit().await.unwrap().most, 9);
+}
+
+async fn stages(rig: &Rig, browser: &Browser<'_>) {
+    let rule = |id: &str, may| types::StageRule {
+        stage_id: id.into(),
+        label: format!("{id} (x)"),
+        pipeline_id: "default".into(),
+        agent_may_move_here: may,
+        closed: false,
+    };
+    let list = types::Stages(vec![rule("negotiation", true), rule("closedlost", true), rule("old", false)]);
+    rig.deps.hot.put_stages(&list, 0).await.unwrap();
+    let without = browser.post("/pipeline/check", "version=1&s:negotiation=yes").await;
+    let shown = text(&without);
+    assert!(shown.contains("− disallow closedlost (x) closedlost"), "{shown}");
+    assert!(
+        shown.contains("With this list 4 of last week’s 4 moves would have been refused."),
+        "three that it would have made, one that it made: {shown}"
+    );
+    assert_eq!(browser.post("/pipeline/save", "version=1&may=negotiation").await.status(), 303);
+    append_outbox(rig).await;
+    let versions = browser.get("/pipeline/versions").await;
+    assert!(text(&versions).contains("negotiation (x)") && text(&versions).contains("Marieke"));
+    let html = String::from_utf8(versions.body().to_vec()).unwrap();
+    let seq = html.split("name=\"seq\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(browser.post("/pipeline/save", "version=2&may=").await.status(), 422);
+    rig.deps.hot.put_stages(&types::Stages(vec![rule("other", true)]), 2).await.unwrap();
+    let late = browser.post("/pipeline/restore", &format!("version=2&seq={seq}")).await;
+    assert_eq!(late.status(), 409, "somebody changed it meanwhile");
+    let restored = browser.post("/pipeline/restore", &format!("version=3&seq={seq}")).await;
+    let shown = text(&restored);
+    assert!(shown.contains("negotiation of that list is left out"), "HubSpot is away: {shown}");
+    assert!(shown.contains("− disallow other (x) other"), "{shown}");
+    assert_eq!(rig.deps.hot.get().await.hot.stages.0[0].stage_id, "other", "showing saves nothing");
+}
+
+/// Carries the outbox into the log, as the audit function does.
+pub(super) async fn append_outbox(rig: &Rig) {
+    let rows = rig.outbox().await;
+    append(rig.deps.audit.as_ref().unwrap(), &rows).await;
+    let ids: Vec<String> = rows.iter().map(|row| row.entry_id.clone()).collect();
+    rig.deps.ledger.acknowledge(&ids).await.unwrap();
 }

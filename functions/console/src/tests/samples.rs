@@ -134,12 +134,20 @@ pub(super) fn spend() -> Spend {
         cap: UsdNanos::from_cents(2_500),
         minute: 1_002,
         tripped: false,
+        hours: [(480, 120), (540, 300), (780, 420), (1_020, 100)]
+            .map(|(until, cents)| crate::pages::chart::Hour {
+                until,
+                from: format!("{:02}:00", until / 60 - 1),
+                spent: UsdNanos::from_cents(cents),
+            })
+            .to_vec(),
     }
 }
 
 fn tool_days() -> Vec<ToolDays> {
     let day = |name: &str, would_have, did, surprising| ToolDay {
         day: name.into(),
+        short: "4/6".into(),
         long: format!("{name} 4 June"),
         would_have,
         did,
@@ -216,6 +224,7 @@ fn today_view(words: &dyn Fn(&str) -> String, rows: Rows<'_>) -> today::Today {
     };
     today::Today {
         date: "Thursday 4 June".into(),
+        day: Some(5),
         calls: Some(31),
         writing: 1,
         dry: 2,
@@ -297,6 +306,11 @@ fn drafts_view(words: &dyn Fn(&str) -> String) -> drafts::Drafts {
     drafts::Drafts {
         rows: Some(vec![draft(words)]),
         open: Some(9),
+        deal: drafts::DealNow::Read {
+            on_deal: true,
+            stage: Some((ago(60), words("Closed Lost"))),
+            changed: None,
+        },
         deal_url: Some("https://app.hubspot.com/contacts/1/record/0-3/4187".into()),
         error: None,
         why: words(""),
@@ -326,6 +340,7 @@ fn changing(frame: &Frame, words: &dyn Fn(&str) -> String) -> Vec<(&'static str,
     let writes = tool_writes::ToolWrites {
         name: "set_stage".into(),
         days: Some(vec![day("Mon 1 June", 4), day("Today", 1)]),
+        no_log: false,
         stages_allowed: Some(5),
         recent: Some("append_note".into()),
         typed: tool_writes::Typed { why: words("It is ready now"), ..tool_writes::Typed::default() },
@@ -338,16 +353,27 @@ fn changing(frame: &Frame, words: &dyn Fn(&str) -> String) -> Vec<(&'static str,
                 &tools::Tools {
                     rows: tool_infos().into_iter().map(tool).collect(),
                     changes: Some(vec![RowView::of(flip, None)]),
+                    tools: Some(tool_days()),
+                    long: false,
+                    limit: Some(interlock::SurpriseLimit::default()),
+                    typed: tools::LimitTyped {
+                        most: words("9"),
+                        why: words("It is a quiet week"),
+                        error: Some(words("Wrong PIN")),
+                    },
                 },
+                200,
             ),
         ),
         ("tool-writes", tool_writes::page(frame, &writes, 200)),
         ("pipeline", pipeline::page(frame, &pipeline_view(words))),
         ("pipeline-difference", pipeline::difference(frame, &difference(words), 200)),
         ("pipeline-meanwhile", pipeline::changed_meanwhile(frame, &stages(words), &stages(words))),
+        ("pipeline-versions", pipeline::versions(frame, &versions(words), Some(3), Some(1))),
         ("budgets", budgets::page(frame, &budgets_view(words), 200)),
         ("waiting", waiting::page(frame, &waiting_view(words), 200)),
-        ("people", crate::pages::people::page(frame, Some(&people(words)))),
+        ("people", crate::pages::people::page(frame, Some(&people(words)), &people_typed(words), 200)),
+        ("invitation", crate::pages::people::invitation(frame, &invitation(words))),
         ("resume", resume::page(frame, &resume_view(words), 200)),
         ("problem", crate::pages::problem::page(frame, crate::pages::problem::NO_ROW)),
     ]
@@ -376,6 +402,7 @@ fn budgets_view(words: &dyn Fn(&str) -> String) -> budgets::Budgets {
         spend_unread: false,
         config_away: false,
         new_day_in: "7 h 18 min".into(),
+        changed: Some(BTreeMap::from([(types::Cap::TokensPerRun, (ago(9_000), words("Marieke")))])),
         last_trip: Some((ago(90_000), words("dollars per day"))),
         typed: budgets::Typed {
             cap: Some(types::Cap::TokensPerRun),
@@ -393,8 +420,20 @@ fn difference(words: &dyn Fn(&str) -> String) -> pipeline::Difference {
         added: all.iter().filter(|row| row.id == "closedwon").cloned().collect(),
         removed: all.iter().filter(|row| row.id == "qualifiedtobuy").cloned().collect(),
         allowed: all,
+        gone: vec![words("old")],
+        what_if: Some(pipeline::WhatIf { moves: 40, refused: 6, allowed: 2, cut: true }),
         error: Some(words("Wrong PIN")),
     }
+}
+
+fn versions(words: &dyn Fn(&str) -> String) -> Vec<pipeline::Version> {
+    let one = |seq: i64| pipeline::Version {
+        seq,
+        at: ago(seq * 9_000),
+        by: words("Marieke"),
+        labels: vec![words("New"), words("Contract sent")],
+    };
+    (1..=20).map(one).collect()
 }
 
 fn waiting_view(words: &dyn Fn(&str) -> String) -> waiting::Waiting {
@@ -442,6 +481,25 @@ fn people(words: &dyn Fn(&str) -> String) -> People {
     };
     let all = [(person("marieke"), one("Marieke", Role::Ops)), (person("joris"), one("Joris", Role::Reader))];
     People { people: BTreeMap::from(all), ..People::default() }
+}
+
+fn people_typed(words: &dyn Fn(&str) -> String) -> crate::pages::people::Typed {
+    crate::pages::people::Typed {
+        person: "joris".into(),
+        name: words("Sanne"),
+        role: Role::Ops,
+        error: Some(words("Wrong PIN")),
+    }
+}
+
+fn invitation(words: &dyn Fn(&str) -> String) -> crate::pages::people::Invitation {
+    crate::pages::people::Invitation {
+        name: words("Sanne"),
+        has_pin: false,
+        until: Some(ago(-900)),
+        address: Some(format!("https://halt.example/a/{}", "k".repeat(160))),
+        path: "/a/k".into(),
+    }
 }
 
 fn resume_view(words: &dyn Fn(&str) -> String) -> resume::Resume {

@@ -77,6 +77,7 @@ fn sight(control: Control, flags: Flags) -> Sight {
                 left: UsdNanos::from_cents(13),
                 pending: UsdNanos::ZERO,
                 spent: UsdNanos::from_cents(2_487),
+                hours: BTreeMap::new(),
                 last_ms: Some(NOW_MS - 9_000),
             })
         }),
