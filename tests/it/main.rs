@@ -39,3 +39,4 @@ mod template;
 mod terminal;
 mod tidy;
 mod tree;
+mod watch;

@@ -1,6 +1,7 @@
 //! One whole product per test: shared stores, its own tables, database, flags, stand-ins and clock. Must
 //! never share state between two tests.
 use crate::door::{Door, spawn};
+use crate::watch;
 use demo::first_boot::{LocalSecrets, first_boot};
 use demo::{House, HouseOptions, StepDriver};
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ const FOLDERS: &str = "holdfast-it-";
 /// servers end with it, their folder is left to the next one.
 static STORES: LazyLock<(Runtime, Stack)> = LazyLock::new(|| {
     config::install_tls();
+    watch::start();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     sweep_left_folders();
     let folder = std::env::temp_dir().join(format!("{FOLDERS}{}", std::process::id()));
@@ -131,6 +133,11 @@ impl Scene {
         let database = stack.postgres.create_database(&name).await.expect("a database");
         let mut variables = variables(stack, &standins, &redis, &secrets, &prefix, database);
         change(&mut variables);
+        for name in config::SecretName::ALL.iter().map(|secret| secret.variable()) {
+            // An address without a password is no secret.
+            let value = variables.get(name).filter(|value| !value.contains("://") || value.contains('@'));
+            value.into_iter().for_each(|value| watch::secret(name, value));
+        }
         let client = stores::dynamo::client(&variables["AWS_ENDPOINT_URL_DYNAMODB"]);
         stores::dynamo::create_tables(&client, &prefix).await.expect("tables");
         let options = HouseOptions { variables: variables.clone(), clock: clock.clone() };

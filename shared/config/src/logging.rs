@@ -25,6 +25,9 @@ const OURS: &[&str] = &[
     "ledger",
     "model",
     "notify",
+    "privacy",
+    "sight",
+    "starter",
     "step",
     "tools",
     "types",
@@ -57,7 +60,9 @@ pub(crate) fn counts() -> FilterFn {
     FilterFn::new(|event| event.target() == TARGET)
 }
 
-fn filter(level: &str) -> EnvFilter {
+/// Our crates at this level (`trace` to `error`, else `info`), everything else at `warn`.
+#[must_use]
+pub fn filter(level: &str) -> EnvFilter {
     let level = match level.to_ascii_lowercase().as_str() {
         "trace" => "trace",
         "debug" => "debug",

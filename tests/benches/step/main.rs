@@ -14,6 +14,9 @@ mod quiet;
 mod scene;
 mod steps;
 mod tally;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../it/watch.rs"]
+mod watch;
 
 use std::time::Duration;
 use stores::{DataDir, LocalRedis};

@@ -145,20 +145,14 @@ async fn story(log: &mut Log) -> Result<(), String> {
     let by = Actor::System("cli".into());
     log.log.erase_found(&whom(&["contact:501"]), "R-1", &by, at(90)).await.map_err(|e| format!("{e:?}"))?;
     good(log, 9).await?;
-    ensure(
-        log.count("SELECT count(*) FROM audit.subject WHERE person = 'contact:501'").await == 0,
-        "a name stayed",
-    )?;
-    ensure(
-        log.count("SELECT count(*) FROM audit.prompt_part WHERE bytes IS NOT NULL").await == 0,
-        "a prompt stayed",
-    )?;
-    ensure(
-        log.count("SELECT count(*) FROM audit.subject_key WHERE target_id = 'deal:4411'").await == 0,
-        "a key stayed",
-    )?;
-
-    ensure(log.count("SELECT count(*) FROM audit.parked").await == 0, "a refused row stayed")?;
+    for (sql, what) in [
+        ("FROM audit.subject WHERE person = 'contact:501'", "a name stayed"),
+        ("FROM audit.prompt_part WHERE bytes IS NOT NULL", "a prompt stayed"),
+        ("FROM audit.subject_key WHERE target_id = 'deal:4411'", "a key stayed"),
+        ("FROM audit.parked", "a refused row stayed"),
+    ] {
+        ensure(log.count(&format!("SELECT count(*) {sql}")).await == 0, what)?;
+    }
 
     let now: i64 = log.count("SELECT extract(epoch FROM now())::bigint").await;
     let young = Timestamp::from_second(now - 100 * 86_400).unwrap();
