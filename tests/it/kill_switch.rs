@@ -876,3 +876,27 @@ fn a_full_flag_store_still_halts() {
         stopped(&mut scene, &mut input, Reason::HaltedGlobal).await;
     });
 }
+
+/// A full server takes a press only in part; a resume on a page from before that press must not win over it.
+#[test]
+fn a_press_on_a_full_flag_store_is_seen_by_a_resume_on_an_older_page() {
+    run(async {
+        let name = "kill_switch::a_press_on_a_full_flag_store_is_seen_by_a_resume_on_an_older_page";
+        let Some(real) = RealRedis::start(name).await else { return };
+        real.user("halt", HALT_RULES).await;
+        let switch = Switch::new(&real.url_of("halt"), Timeouts::default()).expect("an address");
+        for (scope, in_part) in [
+            (kill_switch::Scope::Global, FlagHalt::Confirmed { acks: 0 }),
+            (kill_switch::Scope::Customer(VAN_DIJK), FlagHalt::Failed),
+        ] {
+            let pressed = switch.halt(&scope, "t1", 0, TRY).await;
+            assert_eq!(pressed, FlagHalt::Confirmed { acks: 0 });
+            real.typed::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await.expect("full");
+            assert_eq!(switch.halt(&scope, "t2", 0, TRY).await, in_part, "{scope:?}");
+            real.typed::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await.expect("room again");
+            let resumed = switch.rearm(&scope, "t1", 8, &[], "rearm:1:a", TRY).await;
+            assert_eq!(resumed, Rearm::PressedAgain, "{scope:?}");
+        }
+        assert!(!matches!(switch.check(None).await, Check::Clear(_)));
+    });
+}

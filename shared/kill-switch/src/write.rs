@@ -66,13 +66,16 @@ impl Switch {
             pipe.cmd("DEL").arg(keys::ARMED);
         }
         pipe.cmd("SET").arg(keys::halted(scope)).arg("1");
+        // The press counter goes before it comes anew: a full store refuses the `SET`, and a resume on a page
+        // from before this press must not find the counter that it saw.
+        pipe.cmd("DEL").arg(keys::halt_seq(scope));
         pipe.cmd("SET").arg(keys::halt_seq(scope)).arg(token);
         let Ok(answers) = each(&pipe, &mut connection).await else {
             return FlagHalt::Failed;
         };
         // One accepted command is a stop: the flag set, or the arming key gone. The press counter alone is
         // none.
-        let stops = answers.len().saturating_sub(1);
+        let stops = answers.len().saturating_sub(2);
         if !answers.iter().take(stops).any(Result::is_ok) {
             return FlagHalt::Failed;
         }
