@@ -489,6 +489,44 @@ fn a_request_whose_time_is_over_before_it_leaves_is_not_sent() {
     });
 }
 
+/// A sweep that was slow finds in its list what another one has settled meanwhile.
+#[test]
+fn two_sweeps_at_once_give_a_call_one_end() {
+    run(async {
+        let [note, ..] = writers();
+        let (mut scene, door) = Scene::behind_a_door().await;
+        scene.go_live(note.tool).await;
+        scene
+            .standins
+            .anthropic
+            .script(vec![says(&[(note.tool, note.arguments.clone())]), says_nothing_more()]);
+        let mut input = scene.begin("reply_4411").await;
+        scene
+            .standins
+            .hubspot
+            .next(Matcher::any().method(note.method).path(note.path), Fault::ApplyThenReset);
+        scene.step_to(&mut input, 1).await;
+        assert_eq!(scene.step_on(&mut input).await.next, Next::Wait);
+        scene.clock.advance_ms(6_000);
+        let gate = door.hold(|asked| asked.operation == "Query" && asked.body.contains("open_intent"));
+        let (deps, invocation) = (Arc::clone(&scene.house.step), scene.invocation());
+        let slow =
+            async { step::handle(&deps, json!({"sweep": "effects"}), &invocation).await.expect("a sweep") };
+        let quick = async {
+            gate.reached().await;
+            assert_eq!(scene.sweep_effects().await["resolved"], 1);
+            gate.open();
+        };
+        let (slow, ()) = tokio::join!(slow, quick);
+        assert_eq!(slow["resolved"], 0);
+        door.open();
+        assert_eq!(scene.finish(&input).await, Next::Done);
+        let entries = scene.entries(&input.run_id).await;
+        let ends = |entry: &&ledger::Entry| entry.intent_id.is_some() && entry.state == EntryState::Applied;
+        assert_eq!(entries.iter().filter(ends).count(), 1, "{entries:#?}");
+    });
+}
+
 /// A run whose decision is stored and whose invocation then died: nothing that it wanted to write arrived.
 async fn decided_and_died(scene: &mut Scene, door: &Door, calls: &[(&str, Value)]) -> StepInput {
     scene.standins.anthropic.script(vec![says(calls), says_nothing_more()]);

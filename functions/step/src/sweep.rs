@@ -83,7 +83,12 @@ async fn forget_ended(deps: &Deps) -> Result<(), StepError> {
 async fn settle(deps: &Deps, opened: Opened) -> Result<bool, StepError> {
     let now_ms = deps.clock.now_ms();
     let mut run = deps.ledger.run(&opened.run_id).await?;
-    let intent = opened.intent;
+    // The queue is an index, which may be late, and another sweep may be at work. What counts is the call as
+    // it stands after the run was read: whoever changes it moves the run on, and the commit below is refused.
+    let calls = deps.ledger.transcript(&opened.run_id).await?.intents;
+    let Some(intent) = calls.into_values().find(|call| call.intent_id == opened.intent.intent_id) else {
+        return Ok(false);
+    };
     match intent.state {
         IntentState::Planned => {
             // A run that goes on works it off by itself.
