@@ -109,8 +109,9 @@ impl Messages {
             // byte, and then the whole reservation is charged.
             .pool_max_idle_per_host(0);
         if url.scheme() == "http" {
-            // Loopback only (see `messages_url`), where a proxy has no business.
-            builder = builder.no_proxy();
+            // Loopback only (see `messages_url`), where a proxy has no business and nothing speaks TLS, so no
+            // certificates are loaded: most of a client's start-up.
+            builder = builder.no_proxy().tls_certs_only([]);
         }
         let http = builder.build().map_err(|error| ModelError::Client(error.without_url()))?;
         Ok(Self { http, url, headers, key, pace: PACE })
