@@ -132,8 +132,8 @@ impl InHand<'_> {
         // 3, 4  Reserve the worst case, ask the model raced against the switch, settle, store the decision
         // once.
         let decision = match self.transcript.decisions.get(&self.run.n).cloned() {
-            Some(decision) => decision,
-            None => match think::think(self, &go).await? {
+            Some(decision) if !types::mutant("decides_again") => decision,
+            Some(_) | None => match think::think(self, &go).await? {
                 Flow::On(decision) => decision,
                 Flow::End(output) => return Ok(output),
             },
@@ -146,6 +146,9 @@ impl InHand<'_> {
     /// The standing, held against what the run is bound to.
     // INVARIANT (I8): a run from before a resume never goes on.
     fn bound(&self, standing: Standing) -> Standing {
+        if types::mutant("H9") {
+            return standing;
+        }
         match (standing, &self.run.bound) {
             (Standing::Go(go), Some(bound))
                 if go.epoch() != bound.epoch || go.generation() != bound.generation =>

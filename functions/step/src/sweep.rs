@@ -47,7 +47,9 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
         }
     }
     forget_ended(deps).await?;
-    swept.reservations = deps.budget.sweep_orphans(now_ms).await?;
+    if !types::mutant("reservations_stay") {
+        swept.reservations = deps.budget.sweep_orphans(now_ms).await?;
+    }
     // A day that opened with an older cap follows the ops lead's; only a fresh reading may move money.
     let config = deps.hot.get().await;
     if config.freshness == config::Freshness::Fresh {
@@ -149,6 +151,9 @@ async fn read_back(deps: &Deps, run: &mut Run, mut intent: Intent) -> Result<boo
 }
 
 fn past_horizon(intent: &Intent) -> bool {
+    if types::mutant("immediate_read_back") {
+        return true;
+    }
     usize::try_from(intent.read_backs).is_ok_and(|done| done.saturating_add(1) >= READ_BACK_MS.len())
 }
 

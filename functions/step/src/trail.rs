@@ -189,6 +189,10 @@ impl<'a, 'b> StepTrail<'a, 'b> {
     fn outcome_of(&mut self, mut intent: Intent, plan: &Plan, applied: &Applied) {
         let (state, reason, tell) = told(plan, applied);
         match applied {
+            Applied::Sent(Sent::Unknown { .. }) if types::mutant("blind_retry") => {
+                intent.state = IntentState::Planned;
+                self.again_ms = Some(1_000);
+            }
             Applied::Sent(Sent::Unknown { .. }) => {
                 let sent_ms = intent.sent_ms.unwrap_or_else(|| self.hand.deps.clock.now_ms());
                 intent.state = IntentState::Unknown;

@@ -89,7 +89,9 @@ pub async fn apply(
             return Ok(applied);
         }
     };
-    if let Err(error) = trail.open(plan, &permit).await {
+    if !types::mutant("write_before_row")
+        && let Err(error) = trail.open(plan, &permit).await
+    {
         // Nothing was sent; the row may say otherwise, and is then read back.
         interlock.give_back(permit).await;
         return Err(error.into());

@@ -139,5 +139,8 @@ fn in_force<'a>(control: &'a Control, customer: Option<&CustomerId>) -> Option<(
         return Some((Scope::Global, by));
     }
     let customer = customer?;
+    if types::mutant("halts_another") {
+        return control.halted_customers.values().next().map(|by| (Scope::Customer(customer.clone()), by));
+    }
     control.halted_customers.get(customer).map(|by| (Scope::Customer(customer.clone()), by))
 }

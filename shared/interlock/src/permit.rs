@@ -56,9 +56,23 @@ impl Interlock {
             tool: ask.tool.to_owned(),
             target: ask.target.to_owned(),
             customer_id: ask.customer_id.clone(),
-            deadline_ms: ask.invocation_deadline_ms.saturating_add(DEADLINE_MARGIN_MS),
+            deadline_ms: if types::mutant("H7") {
+                now_ms.saturating_add(DEADLINE_MARGIN_MS)
+            } else {
+                ask.invocation_deadline_ms.saturating_add(DEADLINE_MARGIN_MS)
+            },
             granted_ms: now_ms,
         };
+        if types::mutant("H0") || types::mutant("H1") {
+            let permit = Permit {
+                permit_id,
+                intent_id: ask.intent_id.clone(),
+                customer_id: ask.customer_id.clone(),
+                deadline_ms: held.deadline_ms,
+            };
+            let flagged = if types::mutant("H1") { self.second_look(go, ask).await } else { None };
+            return Ok(flagged.map_or(PermitAnswer::Granted(permit), PermitAnswer::Refused));
+        }
         match self.grant(go, ask, &permit_id, &held).await {
             Ok(Updated::Applied(_)) => {}
             Ok(Updated::Refused(control)) => {
@@ -91,12 +105,16 @@ impl Interlock {
         held: &HeldPermit,
     ) -> Result<Updated, InterlockError> {
         let generation = match go.generation() {
+            _ if types::mutant("permit_without_epoch") => "attribute_exists(#epoch)",
             Generation(0) => "attribute_not_exists(#cust_gen.#x)",
             Generation(_) => "#cust_gen.#x = :g",
         };
+        let epoch = if types::mutant("permit_without_epoch") { "#epoch > :e" } else { "#epoch = :e" };
+        let any_mode = types::mutant("permit_without_mode");
+        let mode = if any_mode { "(#mode.#t = :live OR #epoch = :e)" } else { "#mode.#t = :live" };
         let condition = format!(
-            "#state = :armed AND #epoch = :e AND attribute_not_exists(#cust_halted.#x) AND {generation} \
-             AND #mode.#t = :live AND attribute_not_exists(#inflight.#p) \
+            "#state = :armed AND {epoch} AND attribute_not_exists(#cust_halted.#x) AND {generation} \
+             AND {mode} AND attribute_not_exists(#inflight.#p) \
              AND size(#inflight) < :in_flight_max AND size(#unknown) < :unknown_max"
         );
         let mut update = Update::new("take a permit from", "SET #inflight.#p = :held", &condition)
@@ -104,12 +122,12 @@ impl Interlock {
             .name("#t", ask.tool)
             .name("#p", permit_id.as_str())
             .text(":armed", "armed")
-            .number(":e", go.epoch())
+            .number(":e", if types::mutant("permit_without_epoch") { types::Epoch(0) } else { go.epoch() })
             .text(":live", Mode::Live.code())
             .number(":in_flight_max", IN_FLIGHT_MAX)
             .number(":unknown_max", UNKNOWN_MAX)
             .json(":held", held)?;
-        if go.generation() != Generation(0) {
+        if go.generation() != Generation(0) && !types::mutant("permit_without_epoch") {
             update = update.number(":g", go.generation());
         }
         update.send(&self.client, &self.table).await
@@ -117,8 +135,12 @@ impl Interlock {
 
     /// P2 and P3: the flags once more, and enough time to hear the answer.
     async fn second_look(&self, go: &Go, ask: &PermitAsk<'_>) -> Option<Reason> {
+        if types::mutant("one_flag_check") {
+            return None;
+        }
         // FAIL-CLOSED: anything but a clear answer of this epoch refuses.
         match self.switch.check(Some(ask.customer_id.as_str())).await {
+            _ if types::mutant("any_flag_answer") => {}
             Check::Clear(clear) if clear.epoch() == go.epoch().0 => {}
             Check::Clear(_) | Check::Disarmed => return Some(Reason::Disarmed),
             Check::Halted(HaltedScope::Global) => return Some(Reason::HaltedGlobal),
@@ -177,6 +199,10 @@ impl Interlock {
         permit_id: &PermitId,
         held: &HeldPermit,
     ) -> Result<(), InterlockError> {
+        if types::mutant("H8l") {
+            self.drop_permit(permit_id, &held.customer_id).await;
+            return Ok(());
+        }
         let moved = Update::new(
             "move a permit to unknown in",
             "SET #unknown.#p = :held REMOVE #inflight.#p",

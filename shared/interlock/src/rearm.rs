@@ -77,7 +77,7 @@ impl Interlock {
 
     async fn rearm_global(&self, ask: &RearmAsk) -> Result<Rearmed, InterlockError> {
         let seen = self.control().await?;
-        if seen.epoch != ask.epoch_shown {
+        if seen.epoch != ask.epoch_shown && !types::mutant("H11") {
             return Ok(Rearmed::PressedAgain);
         }
         let seen = match self.latch_first(&seen).await? {
@@ -88,10 +88,22 @@ impl Interlock {
         let halted: Vec<String> = seen.halted_customers.keys().map(|id| id.as_str().to_owned()).collect();
         let mark = self.rearm_mark();
         let scope = kill_switch::Scope::Global;
-        match self.switch.rearm(&scope, &ask.seq_shown, next.0, &halted, &mark, FLAG_TRY).await {
+        let mut seq_shown = ask.seq_shown.clone();
+        if types::mutant("H11") || types::mutant("no_halt_seq") {
+            seq_shown = self.switch.read(&[]).await.unwrap_or_default().seq_global;
+        }
+        if types::mutant("ledger_first")
+            && let Updated::Refused(_) = self.arm(ask, &seen).await?
+        {
+            return Ok(Rearmed::PressedAgain);
+        }
+        match self.switch.rearm(&scope, &seq_shown, next.0, &halted, &mark, FLAG_TRY).await {
             Rearm::Done => {}
             Rearm::PressedAgain => return Ok(Rearmed::PressedAgain),
             Rearm::Failed => return Ok(Rearmed::FlagsSilent),
+        }
+        if types::mutant("ledger_first") {
+            return Ok(Rearmed::Done { epoch: next });
         }
         let armed = self.arm(ask, &seen).await;
         // Between the flags and here the control item still says halted; if it stays so, the flags must too.

@@ -54,12 +54,16 @@ impl Interlock {
         let Some(watched) = self.switch.watch(&flags, FLAG_TRY).await else {
             return Ok(Some(Reassert::Failed));
         };
-        if rearm_is_young(watched.seq(), &self.clock) {
+        if rearm_is_young(watched.seq(), &self.clock) && !types::mutant("sweep_without_token") {
             return Ok(None);
         }
         let control = self.control().await?;
         if !is_halted(&control, scope) {
             return Ok(None);
+        }
+        if types::mutant("sweep_without_watch") {
+            let set = self.switch.set_if_absent(&flags).await;
+            return Ok(Some(if set { Reassert::Asserted } else { Reassert::Failed }));
         }
         Ok(Some(watched.assert_halted(&flags).await))
     }
@@ -72,6 +76,9 @@ impl Interlock {
         let control = self.control().await?;
         let now_ms = self.clock.now_ms();
         let mut moved = Vec::new();
+        if types::mutant("permits_never_swept") {
+            return Ok(moved);
+        }
         for (permit_id, held) in control.in_flight.iter().filter(|(_, held)| held.deadline_ms <= now_ms) {
             self.move_to_unknown(permit_id, held).await?;
             moved.push(held.clone());

@@ -145,7 +145,12 @@ impl Interlock {
                 source: "flag".to_owned(),
                 because: "flag_set".to_owned(),
             };
-            if let Err(error) = self.latch_if(scope, &press, control).await {
+            let copied = if types::mutant("repair_without_epoch") {
+                self.latch(scope, &press, &self.fresh_id()).await
+            } else {
+                self.latch_if(scope, &press, control).await
+            };
+            if let Err(error) = copied {
                 tracing::warn!(%error, "a flag could not be copied into the control item; it still stops this run");
             }
         }
@@ -197,6 +202,9 @@ impl Interlock {
             }
         };
         let (items, flags) = tokio::join!(read_control, read_flags);
+        if types::mutant("look_repairs") {
+            drop(self.check(None, None).await);
+        }
         let item = |key: &str| items.as_ref().and_then(|items| items.get(key));
         View {
             at_ms: self.clock.now_ms(),
@@ -213,8 +221,11 @@ impl Interlock {
     async fn control_table(&self) -> Option<HashMap<String, HashMap<String, AttributeValue>>> {
         let keys = [CONTROL_KEY, "people", "recent"]
             .map(|key| HashMap::from([("pk".to_owned(), AttributeValue::S(key.to_owned()))]));
-        let wanted =
-            KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true).build().ok()?;
+        let wanted = KeysAndAttributes::builder()
+            .set_keys(Some(keys.to_vec()))
+            .consistent_read(!types::mutant("H6g"))
+            .build()
+            .ok()?;
         let request = self.client.batch_get_item().request_items(&self.table, wanted).send();
         let output = tokio::time::timeout(PAGE_TIMEOUT, request).await.ok()?.ok()?;
         if output.unprocessed_keys.as_ref().is_some_and(|left| !left.is_empty()) {

@@ -300,11 +300,13 @@ impl Ledger {
         let body =
             serde_json::to_string(decision).map_err(|error| LedgerError::store("store a decision", error))?;
         let (pk, sk) = (format!("run#{run_id}"), format!("decision#{:04}", decision.step));
+        let again = types::mutant("decides_again");
+        let once = if again { "attribute_not_exists(no_such)" } else { "attribute_not_exists(pk)" };
         let put = Put::builder()
             .table_name(&self.runs)
             .set_item(Some(keyed(&pk, &sk)))
             .item("body", s(&body))
-            .condition_expression("attribute_not_exists(pk)")
+            .condition_expression(once)
             .build()
             .map_err(|error| LedgerError::store("store a decision", error))?;
         let parts = vec![TransactWriteItem::builder().put(put).build()];

@@ -1,0 +1,85 @@
+//! What the lives of a run came to, counted. Must never count what did not happen.
+use std::fmt;
+
+/// Faults, in the order of a profile's weights.
+pub type Kinds = [u64; 12];
+
+/// Their names.
+const KINDS: [&str; 12] = [
+    "crash",
+    "freeze or thaw",
+    "flags away or back",
+    "flags wiped",
+    "failover",
+    "key lost",
+    "flags full",
+    "replica lags",
+    "tables away or back",
+    "clock jumps",
+    "step twice",
+    "configuration away or back",
+];
+
+/// One life, or many.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    pub seeds: u64,
+    /// Turns of the schedule.
+    pub turns: u64,
+    pub invocations: u64,
+    /// Requests that were held and released.
+    pub requests: u64,
+    /// Those that were lost, unheard, refused or late.
+    pub spoilt: u64,
+    pub faults: Kinds,
+    /// Invocations that ended at an await, by a crash or at the platform's hands.
+    pub crashes: u64,
+    pub granted: u64,
+    pub refused: u64,
+    pub writes: u64,
+    pub presses: u64,
+    pub in_flight_at_press: u64,
+    pub resumes: u64,
+    pub looks: u64,
+    /// Looks and presses that were answered with "nothing in flight".
+    pub quiet: u64,
+}
+
+impl std::ops::AddAssign for Totals {
+    fn add_assign(&mut self, one: Self) {
+        for (sum, one) in self.faults.iter_mut().zip(one.faults) {
+            *sum += one;
+        }
+        for (sum, one) in [
+            (&mut self.seeds, one.seeds),
+            (&mut self.turns, one.turns),
+            (&mut self.invocations, one.invocations),
+            (&mut self.requests, one.requests),
+            (&mut self.spoilt, one.spoilt),
+            (&mut self.crashes, one.crashes),
+            (&mut self.granted, one.granted),
+            (&mut self.refused, one.refused),
+            (&mut self.writes, one.writes),
+            (&mut self.presses, one.presses),
+            (&mut self.in_flight_at_press, one.in_flight_at_press),
+            (&mut self.resumes, one.resumes),
+            (&mut self.looks, one.looks),
+            (&mut self.quiet, one.quiet),
+        ] {
+            *sum += one;
+        }
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} seeds, {} turns, {} invocations", self.seeds, self.turns, self.invocations)?;
+        writeln!(f, "{} requests, {} of them spoilt; {} crashes", self.requests, self.spoilt, self.crashes)?;
+        let faults: Vec<String> =
+            KINDS.iter().zip(self.faults).map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(f, "faults: {}", faults.join(", "))?;
+        writeln!(f, "permits: {} granted, {} refused; {} writes", self.granted, self.refused, self.writes)?;
+        writeln!(f, "{} presses with {} permits in flight", self.presses, self.in_flight_at_press)?;
+        write!(f, "{} resumes, {} looks, {} times quiet said", self.resumes, self.looks, self.quiet)
+    }
+}

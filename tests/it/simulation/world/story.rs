@@ -1,0 +1,206 @@
+//! What happens in some lives before chance takes over: meetings that it would seldom arrange. Must never be
+//! what a promise rests on alone.
+use super::super::rig::{HALTS, STEPS};
+use super::super::wire::Call;
+use super::{Fate, Job, World};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// A first act.
+#[derive(Debug, Clone, Copy)]
+pub enum Story {
+    /// A resume overtakes a sweep that has read "halted" already; then a sweep comes between the two halves
+    /// of a resume.
+    SweepsMeetResumes,
+    /// A press reaches the flags alone, and somebody resumes on the page that she saw before it.
+    ResumeOnAnOldPage,
+    /// The same, and the flags are full: of the press only what was deleted is there.
+    PressOnFullFlags,
+    /// A press reaches a primary whose replica lags, and the replica takes over.
+    FailoverForgetsAPress,
+    /// A step has seen a flag and is about to copy it; meanwhile a person resumes.
+    RepairMeetsResume,
+    /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
+    PermitMeetsResume,
+    /// The holder of a permit sleeps before it sends, and a sweep comes by.
+    HolderSleeps,
+    /// A write is about to leave; somebody halts and reads what is in flight.
+    WriteMeetsHalt,
+    /// A step looks at both switches while a resume is about to release the flags.
+    StepMeetsResume,
+}
+
+impl World<'_> {
+    pub(super) async fn tell(&mut self, story: Story) {
+        match story {
+            Story::SweepsMeetResumes => self.sweeps_meet_resumes().await,
+            Story::ResumeOnAnOldPage => self.resume_on_an_old_page(false).await,
+            Story::FailoverForgetsAPress => self.failover_forgets_a_press().await,
+            Story::RepairMeetsResume => self.repair_meets_resume().await,
+            Story::PermitMeetsResume => self.permit_meets_resume().await,
+            Story::HolderSleeps => self.holder_sleeps().await,
+            Story::WriteMeetsHalt => self.write_meets_halt().await,
+            Story::StepMeetsResume => self.step_meets_resume().await,
+            Story::PressOnFullFlags => self.resume_on_an_old_page(true).await,
+        }
+    }
+
+    async fn sweeps_meet_resumes(&mut self) {
+        let (first, second) = (HALTS.start, HALTS.start + 1);
+        self.halt_and_look().await;
+        self.ask_halt(Job::SweepFlags, json!({"sweep": "flags"}));
+        self.go_until(first, &|call| {
+            let Call::Flags { pipeline, .. } = call else { return false };
+            pipeline.iter().any(|command| command[0] == b"SETNX")
+        })
+        .await;
+        self.resume(0, "global", true);
+        self.go_until(second, &|_| false).await;
+        self.quiesce().await;
+        self.halt_and_look().await;
+        self.resume(0, "global", true);
+        self.go_until(first, &|call| {
+            let Call::Table { body, .. } = call else { return false };
+            body.contains("#armed_ms")
+        })
+        .await;
+        self.ask_halt(Job::SweepFlags, json!({"sweep": "flags"}));
+        self.go_until(second, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn resume_on_an_old_page(&mut self, full: bool) {
+        self.look(0);
+        self.quiesce().await;
+        self.tables_down = true;
+        self.flags.full = full;
+        self.press("global");
+        self.quiesce().await;
+        self.tables_down = false;
+        self.flags.full = false;
+        self.resume(0, "global", true);
+        self.quiesce().await;
+    }
+
+    async fn failover_forgets_a_press(&mut self) {
+        self.flags.lagging = true;
+        self.tables_down = true;
+        self.press("global");
+        self.quiesce().await;
+        self.tables_down = false;
+        self.fail_over(BTreeSet::new());
+    }
+
+    async fn repair_meets_resume(&mut self) {
+        self.event();
+        self.quiesce().await;
+        self.set_by_hand("agent:halted:global", "1");
+        self.step(0, false);
+        self.go_until(STEPS.start, &|call| {
+            let Call::Table { operation, body } = call else { return false };
+            operation == "UpdateItem" && body.contains("#halted_by")
+        })
+        .await;
+        self.look(0);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.resume(0, "global", true);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn permit_meets_resume(&mut self) {
+        self.write_until("SET #inflight.#p = :held").await;
+        self.press("global");
+        self.go_until(HALTS.start, &|_| false).await;
+        self.look(0);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.resume(0, "global", true);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn step_meets_resume(&mut self) {
+        self.event();
+        self.quiesce().await;
+        self.halt_and_look().await;
+        self.resume(0, "global", true);
+        self.go_until(HALTS.start, &|call| {
+            let Call::Flags { pipeline, .. } = call else { return false };
+            pipeline.iter().any(|command| command[0] == b"WATCH")
+        })
+        .await;
+        self.step(0, false);
+        self.go_until(STEPS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn write_meets_halt(&mut self) {
+        self.write_until(r#"\"state\":\"open\""#).await;
+        self.press("global");
+        self.go_until(HALTS.start, &|_| false).await;
+        self.look(0);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn holder_sleeps(&mut self) {
+        self.write_until(r#"\"state\":\"open\""#).await;
+        let of_holder = |held: &&super::Held| held.env == STEPS.start;
+        let next = self.rig.net.lock().held.iter().find(of_holder).map(|held| held.id);
+        let Some(id) = next else { return };
+        self.freeze_env(STEPS.start, true);
+        // Done, and she does not hear of it yet.
+        self.release(id, Fate::Pass);
+        self.advance(8_000).await;
+        self.sweep_effects();
+        self.go_until(STEPS.start + 1, &|_| false).await;
+        self.freeze_env(STEPS.start, false);
+        self.quiesce().await;
+    }
+
+    fn freeze_env(&mut self, env: usize, frozen: bool) {
+        self.actors.iter_mut().filter(|actor| actor.env == env).for_each(|actor| actor.frozen = frozen);
+        self.note(format_args!("env {env} {}", if frozen { "freezes" } else { "thaws" }));
+    }
+
+    /// A run goes on until it asks the tables for that.
+    async fn write_until(&mut self, wanted: &'static str) {
+        self.event();
+        self.quiesce().await;
+        for _ in 0..4 {
+            self.step(0, false);
+            self.go_until(STEPS.start, &|call| {
+                let Call::Table { body, .. } = call else { return false };
+                body.contains(wanted)
+            })
+            .await;
+            if self.free(STEPS) != Some(STEPS.start) {
+                return;
+            }
+        }
+    }
+
+    async fn halt_and_look(&mut self) {
+        self.press("global");
+        self.quiesce().await;
+        self.look(0);
+        self.quiesce().await;
+    }
+
+    /// Lets one environment go on alone, until it asks for that or has answered.
+    async fn go_until(&mut self, env: usize, stop: &dyn Fn(&Call) -> bool) {
+        for _ in 0..500 {
+            self.settle().await;
+            if self.broken() || self.actors.iter().all(|actor| actor.env != env) {
+                return;
+            }
+            let next = self.rig.net.lock().held.iter().find(|h| h.env == env).map(|h| (h.id, stop(&h.call)));
+            match next {
+                Some((_, true)) => return,
+                Some((id, false)) => self.release(id, Fate::Pass),
+                None => self.advance(50).await,
+            }
+        }
+        panic!("environment {env} never asks for it");
+    }
+}
