@@ -2,7 +2,7 @@
 //! never let one live without a reason.
 use crate::simulation::profiles::{
     BETWEEN, CRASHES, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED, MOMENT,
-    OVERTAKEN, REPAIRING, RESUMING, SWEEPING, TYPING, UNANSWERED, profile_of,
+    OLDER, OVERTAKEN, REPAIRING, RESUMING, SWEEPING, TYPING, UNANSWERED, profile_of,
 };
 use crate::simulation::world::Profile;
 use crate::simulation::{in_still_time, one};
@@ -41,7 +41,7 @@ const fn shy(
 /// T1f, the permit as a transaction over several items that the page finds by a query, has no counterpart
 /// here: the permits are part of the one control item, so there is nothing to query. Its failure, a list of
 /// permits in flight that is older than the halt, is H6g.
-const MUTANTS: [Mutant; 33] = [
+const MUTANTS: [Mutant; 34] = [
     shy("H0", "I1", "the switch is looked at before the act and never again; no permit", 5, MOMENT),
     mutant(
         "H1",
@@ -67,6 +67,13 @@ const MUTANTS: [Mutant; 33] = [
     shy("ledger_first", "I7", "the control item is armed before the flags are", 5, BETWEEN),
     shy("no_halt_seq", "I8", "a resume does not see a press that only the flags have", 5, LOSING),
     shy("repair_without_epoch", "I7", "a flag seen long ago halts what was resumed since", 5, REPAIRING),
+    shy(
+        "repair_at_first_sight",
+        "I7",
+        "a flag that was read before a resume halts what was resumed",
+        5,
+        OLDER,
+    ),
     shy("permit_without_epoch", "I8", "a permit asks for no epoch", 5, OVERTAKEN),
     shy("one_flag_check", "I4", "no flag check after the permit", 100, RESUMING),
     shy("blind_retry", "I21", "a write without an answer is sent again", 100, UNANSWERED),

@@ -137,9 +137,20 @@ impl Interlock {
     }
 
     /// Copies a halt that only the flags have into the control item, unless it moved on since it was read.
+    // INVARIANT (I7): what a person resumed is not halted again on a flag from before.
     async fn repair(&self, control: &Control, which: HaltedScope, customer: Option<&CustomerId>) -> Standing {
         let standing = halted_by_flag(which, customer);
-        if let Standing::Halted { scope, .. } = &standing {
+        // Both stores were read at once, so the flag may be older than the control item, and a resume may lie
+        // between them. A flag that stands after the item was read is no older than its epoch.
+        let again = if types::mutant("repair_at_first_sight") {
+            Some(which)
+        } else {
+            match self.switch.check(customer.map(CustomerId::as_str)).await {
+                Check::Halted(again) => Some(again),
+                Check::Clear(_) | Check::Disarmed | Check::Unreachable => None,
+            }
+        };
+        if let Some(Standing::Halted { scope, .. }) = &again.map(|again| halted_by_flag(again, customer)) {
             let press = Press {
                 actor: Actor::System("flag".to_owned()),
                 source: "flag".to_owned(),

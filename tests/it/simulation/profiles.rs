@@ -154,6 +154,9 @@ pub const TYPING: Profile =
 pub const REPAIRING: Profile =
     Profile { name: "repairing", story: Some(Story::RepairMeetsResume), ..RESUMING };
 
+/// The flags are read before a resume, the control item after it.
+pub const OLDER: Profile = Profile { name: "older flag", story: Some(Story::FlagIsOlder), ..RESUMING };
+
 /// A permit is granted late.
 pub const OVERTAKEN: Profile = Profile { name: "overtaken", story: Some(Story::PermitMeetsResume), ..EPOCHS };
 
@@ -174,9 +177,9 @@ pub const MOMENT: Profile = Profile { name: "moment", story: Some(Story::WriteMe
 /// A look in the middle of a resume.
 pub const BETWEEN: Profile = Profile { name: "between", story: Some(Story::StepMeetsResume), ..RESUMING };
 
-/// Every kind, the broad ones twice.
+/// Every kind, most of the broad ones twice.
 const LIVES: [Profile; 25] = [
-    MIXED, MIXED, PEOPLE, PEOPLE, UNANSWERED, UNANSWERED, FLAGS, FLAGS, CRASHES, CRASHES, FROZEN, LOSING,
+    MIXED, OLDER, PEOPLE, PEOPLE, UNANSWERED, UNANSWERED, FLAGS, FLAGS, CRASHES, CRASHES, FROZEN, LOSING,
     FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT, BETWEEN, FLIPPING,
     CUSTOMERS, TYPING,
 ];

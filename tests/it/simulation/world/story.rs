@@ -20,6 +20,8 @@ pub enum Story {
     FailoverForgetsAPress,
     /// A step has seen a flag and is about to copy it; meanwhile a person resumes.
     RepairMeetsResume,
+    /// A step has read the flags and not yet the control item; between the two, somebody resumes.
+    FlagIsOlder,
     /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
     PermitMeetsResume,
     /// The holder of a permit sleeps before it sends, and a sweep comes by.
@@ -37,6 +39,7 @@ impl World<'_> {
             Story::ResumeOnAnOldPage => self.resume_on_an_old_page(false).await,
             Story::FailoverForgetsAPress => self.failover_forgets_a_press().await,
             Story::RepairMeetsResume => self.repair_meets_resume().await,
+            Story::FlagIsOlder => self.flag_is_older().await,
             Story::PermitMeetsResume => self.permit_meets_resume().await,
             Story::HolderSleeps => self.holder_sleeps().await,
             Story::WriteMeetsHalt => self.write_meets_halt().await,
@@ -103,6 +106,21 @@ impl World<'_> {
         .await;
         self.look(0);
         self.go_until(HALTS.start, &|_| false).await;
+        self.resume(0, "global", true);
+        self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn flag_is_older(&mut self) {
+        self.event();
+        self.quiesce().await;
+        self.halt_and_look().await;
+        self.step(0, false);
+        let reads_control = |call: &Call| {
+            let Call::Table { operation, body } = call else { return false };
+            operation == "GetItem" && body.contains("sim-control")
+        };
+        self.go_but(STEPS.start, &reads_control).await;
         self.resume(0, "global", true);
         self.go_until(HALTS.start, &|_| false).await;
         self.quiesce().await;
@@ -185,6 +203,19 @@ impl World<'_> {
         self.quiesce().await;
         self.look(0);
         self.quiesce().await;
+    }
+
+    /// Lets through whatever one environment asks for, but that.
+    async fn go_but(&mut self, env: usize, kept: &dyn Fn(&Call) -> bool) {
+        loop {
+            self.settle().await;
+            let next = {
+                let wires = self.rig.net.lock();
+                wires.held.iter().find(|held| held.env == env && !kept(&held.call)).map(|held| held.id)
+            };
+            let Some(id) = next else { return };
+            self.release(id, Fate::Pass);
+        }
     }
 
     /// Lets one environment go on alone, until it asks for that or has answered.
