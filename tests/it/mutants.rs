@@ -2,7 +2,7 @@
 //! never let one live without a reason.
 use crate::simulation::profiles::{
     BETWEEN, CRASHES, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED, MOMENT,
-    OLDER, OVERTAKEN, REPAIRING, RESUMING, SWEEPING, TYPING, UNANSWERED, profile_of,
+    MONEY, OLDER, OVERTAKEN, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED, profile_of,
 };
 use crate::simulation::world::Profile;
 use crate::simulation::{in_still_time, one};
@@ -41,7 +41,7 @@ const fn shy(
 /// T1f, the permit as a transaction over several items that the page finds by a query, has no counterpart
 /// here: the permits are part of the one control item, so there is nothing to query. Its failure, a list of
 /// permits in flight that is older than the halt, is H6g.
-const MUTANTS: [Mutant; 34] = [
+const MUTANTS: [Mutant; 40] = [
     shy("H0", "I1", "the switch is looked at before the act and never again; no permit", 5, MOMENT),
     mutant(
         "H1",
@@ -105,6 +105,13 @@ const MUTANTS: [Mutant; 34] = [
     mutant("write_before_row", "I26", "a write goes out before its row says so", 100),
     shy("permits_never_swept", "I31", "nobody moves a dead invocation's permit", 100, CRASHES),
     shy("reservations_stay", "I32", "nobody closes a dead invocation's reservation", 100, CRASHES),
+    // Of money; `money.rs` has more of them, against the budget alone.
+    shy("B2", "I12", "the sweep gives a dead owner's reservation back", 25, MONEY),
+    shy("B3", "I12", "the sweep gives a living owner's reservation back", 25, MONEY),
+    shy("B4", "I12", "a lost answer is settled at zero", 25, MONEY),
+    shy("B7", "I12", "a call may cost more than was reserved for it", 25, MONEY),
+    shy("midnight_alone", "I16", "a midnight opens a day however short the last one was", 25, SHORT_DAY),
+    shy("trip_only_tells", "I17", "a trip is told and halts nothing", 25, MONEY),
     mutant("halt_needs_flags", "I33", "a press waits for the flags before it halts the control item", 100),
 ];
 

@@ -21,6 +21,12 @@
 //! | I10 a customer's halt is hers alone | `Truth::stopped_by_its_own` | `halts_another` |
 //! | I11 an answered halt holds | `Truth::grant` | `S3` |
 //! | I11 a call of the model is given up | `World::models_given_up` | `deaf_model` |
+//! | I12 a day's true cost is within its cap | `Books::within`, `Books::billed` | `B2`, `B4`, `B7` |
+//! | I13 tokens and tool calls of a run | `Books::rows`, `Books::billed` | none here, see `money.rs` |
+//! | I14 one try, one reservation | `Books::sent` | none here, see `money.rs` |
+//! | I15 one end each; all adds up | `Books::day` | none here, see `money.rs` |
+//! | I16 a new day 20 hours after the last | `Books::opened` | `midnight_alone` |
+//! | I17 a trip halts, and is told once | `Truth::tripped` | `trip_only_tells` |
 //! | I18 registered tools, own deal, allowed stage | `Truth::allowed` | `any_stage` |
 //! | I19 a dry tool gets no permit | `Truth::grant` | `permit_without_mode` |
 //! | I20 nothing irreversible is asked for | `World::check_ends` | none: no code could ask for it |
@@ -33,8 +39,11 @@
 //! | I32 all comes to an end | `World::runs_ended`, `World::reservations_closed` | `reservations_stay` |
 //! | I33 one store is enough for a halt | `World::one_store_is_enough` | `halt_needs_flags` |
 //!
-//! I24, no decision on what the model or a customer wrote, has no checker of its own: the script writes
-//! orders into every text, and all checkers hold whatever it says.
+//! I27, I28 and I30 (chain, erasure, roles) are held over the real Postgres and Redis, in `audit_log.rs`,
+//! `privacy.rs` and `kill_switch.rs`; no life here drains its outbox. I24, no decision on what the model or a
+//! customer wrote, has no checker of its own: the script writes orders into every text, and all checkers hold
+//! whatever it says.
+pub mod books;
 pub mod chance;
 pub mod flags;
 pub mod profiles;
@@ -92,7 +101,7 @@ pub fn in_still_time<T>(body: impl AsyncFnOnce() -> T) -> T {
 pub async fn one(seed: u64, profile: Profile) -> Result<Totals, Violation> {
     // The AWS client's waits between its tries are drawn from this thread's generator.
     fastrand::seed(seed);
-    let mut rig = Rig::build().await;
+    let mut rig = Rig::build(profile.begins_ms()).await;
     World::new(&mut rig, seed, profile).await.live(seed).await
 }
 

@@ -48,7 +48,9 @@ pub(crate) async fn trip(
         source: "cap".to_owned(),
         because: cap.code().to_owned(),
     };
-    hand.deps.interlock.trip(&scope, &press).await?;
+    if !types::mutant("trip_only_tells") {
+        hand.deps.interlock.trip(&scope, &press).await?;
+    }
     metrics::count(Metric::Trips, 1);
     if let Some(bound) = hand.run.bound.clone() {
         let once = hand.deps.budget.trip_part(cap, &scope, bound.epoch, bound.generation)?;

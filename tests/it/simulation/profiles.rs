@@ -1,7 +1,8 @@
 //! Kinds of lives: what happens often, and what goes wrong. Must never leave a kind of fault without a
 //! profile.
-use super::world::Profile;
+use super::script::START_MS;
 use super::world::story::Story;
+use super::world::{Money, Profile};
 
 /// Everything a little.
 pub const MIXED: Profile = Profile {
@@ -17,6 +18,7 @@ pub const MIXED: Profile = Profile {
     eager: false,
     as_before: 600,
     story: None,
+    money: None,
 };
 
 /// Nothing fails but what people do.
@@ -171,15 +173,50 @@ pub const LATE: Profile = Profile {
     ..UNANSWERED
 };
 
+/// Dear calls under a tight cap, with crashes, lost answers and caps that change.
+pub const MONEY: Profile = Profile {
+    name: "money",
+    events: 4,
+    begin: 60,
+    jobs: [30, 6, 16, 2, 2, 26, 0, 2, 0, 2],
+    faults: [40, 16, 4, 2, 0, 0, 0, 0, 4, 10, 20, 4],
+    fault: 30,
+    lost: [10, 60, 10],
+    crm: [10, 20, 20, 20],
+    eager: true,
+    as_before: 1_000,
+    money: Some(Money { begins_ms: START_MS, hours: 12, saves: 25 }),
+    ..MIXED
+};
+
+/// The night of a day of 25 hours.
+pub const LONG_DAY: Profile =
+    Profile { name: "long day", money: Some(Money { begins_ms: OCTOBER_MS, hours: 30, saves: 20 }), ..MONEY };
+
+/// The night of a day of 23 hours.
+pub const SHORT_DAY: Profile =
+    Profile { name: "short day", money: Some(Money { begins_ms: MARCH_MS, hours: 30, saves: 20 }), ..MONEY };
+
+/// 24 October and 28 March 2026, 20:00 in Amsterdam: the clocks change in the night.
+const OCTOBER_MS: i64 = 1_792_864_800_000;
+const MARCH_MS: i64 = 1_774_724_400_000;
+
+impl Profile {
+    /// When a life of this kind begins.
+    pub fn begins_ms(&self) -> i64 {
+        self.money.map_or(START_MS, |money| money.begins_ms)
+    }
+}
+
 /// A halt in the last moment.
 pub const MOMENT: Profile = Profile { name: "moment", story: Some(Story::WriteMeetsHalt), ..RESUMING };
 
 /// A look in the middle of a resume.
 pub const BETWEEN: Profile = Profile { name: "between", story: Some(Story::StepMeetsResume), ..RESUMING };
 
-/// Every kind, most of the broad ones twice.
+/// Every kind.
 const LIVES: [Profile; 25] = [
-    MIXED, OLDER, PEOPLE, PEOPLE, UNANSWERED, UNANSWERED, FLAGS, FLAGS, CRASHES, CRASHES, FROZEN, LOSING,
+    MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CRASHES, FROZEN, LOSING,
     FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT, BETWEEN, FLIPPING,
     CUSTOMERS, TYPING,
 ];

@@ -48,10 +48,10 @@ struct Builder {
 }
 
 impl Rig {
-    pub async fn build() -> Self {
+    pub async fn build(begins_ms: i64) -> Self {
         config::install_tls();
         let (sender, starts) = unbounded_channel();
-        let clock = Clock::manual(super::script::START_MS);
+        let clock = Clock::manual(begins_ms);
         let signer = web::LinkSigner::generate().expect("a key");
         let builder = Builder { signer, net: Net::new(), clock: clock.clone(), starts: sender };
         let (mut steps, mut halts) = (Vec::new(), Vec::new());

@@ -41,6 +41,13 @@ pub struct Totals {
     pub in_flight_at_press: u64,
     pub resumes: u64,
     pub looks: u64,
+    /// Calls of the model that were paid for, and those that were billed and nobody heard.
+    pub reserved: u64,
+    pub unheard: u64,
+    pub trips: u64,
+    /// Days that were opened, and caps that were changed under way.
+    pub days: u64,
+    pub caps: u64,
     /// Looks and presses that were answered with "nothing in flight".
     pub quiet: u64,
 }
@@ -65,6 +72,11 @@ impl std::ops::AddAssign for Totals {
             (&mut self.resumes, one.resumes),
             (&mut self.looks, one.looks),
             (&mut self.quiet, one.quiet),
+            (&mut self.reserved, one.reserved),
+            (&mut self.unheard, one.unheard),
+            (&mut self.trips, one.trips),
+            (&mut self.days, one.days),
+            (&mut self.caps, one.caps),
         ] {
             *sum += one;
         }
@@ -80,6 +92,11 @@ impl fmt::Display for Totals {
         writeln!(f, "faults: {}", faults.join(", "))?;
         writeln!(f, "permits: {} granted, {} refused; {} writes", self.granted, self.refused, self.writes)?;
         writeln!(f, "{} presses with {} permits in flight", self.presses, self.in_flight_at_press)?;
-        write!(f, "{} resumes, {} looks, {} times quiet said", self.resumes, self.looks, self.quiet)
+        writeln!(f, "{} resumes, {} looks, {} times quiet said", self.resumes, self.looks, self.quiet)?;
+        write!(
+            f,
+            "{} calls of the model, {} billed unheard; {} trips, {} days, {} other caps",
+            self.reserved, self.unheard, self.trips, self.days, self.caps
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! What really happened in a world, read from the wires alone, and the promises held against it. Must never
 //! ask the product what it thinks of itself.
+use super::books::Books;
 use super::flags::{Checked, Flags};
 use super::script::{STAGES, WRITING};
 use super::wire::Crm;
@@ -95,6 +96,8 @@ pub struct Proofs {
     pub epoch: u64,
     /// What the flags said last since the permit, if anything was heard.
     pub flags: Option<FlagsSaid>,
+    /// The event at which its invocation began.
+    pub began: u64,
     /// The resume in hand: its scope, and when the page that it acts on was whole.
     pub resume: Option<(String, u64)>,
 }
@@ -131,6 +134,7 @@ pub struct Truth {
     pub cause: u64,
     pub granted: u64,
     pub writes: u64,
+    pub books: Books,
     /// Transactions that were done.
     transactions: BTreeSet<String>,
     pub violations: Vec<String>,
@@ -212,6 +216,10 @@ impl Truth {
             "TransactWriteItems" => {
                 for part in request["TransactItems"].as_array().into_iter().flatten() {
                     self.row(&part["Put"]["Item"]);
+                    let key = attribute(&part["Put"]["Item"], "pk");
+                    if key.starts_with("trip#") {
+                        self.tripped(env, &key);
+                    }
                 }
             }
             _ => {}
@@ -250,6 +258,28 @@ impl Truth {
             "decision" => self.decision(&format!("{run}/{sk}"), &attribute(item, "body"), &body),
             "intent" => self.intent(run, &body),
             _ => {}
+        }
+    }
+
+    // INVARIANT (I17): a trip halts like a press before it is told, and is told once.
+    fn tripped(&mut self, env: usize, key: &str) {
+        let scope = key.split('#').nth(2).unwrap_or_default();
+        let scope = scope.strip_prefix("customer:").unwrap_or(scope).to_owned();
+        let stands =
+            if scope == "global" { !self.control.armed } else { self.control.halted.contains(&scope) };
+        let began = self.proofs.get(&env).map_or(0, |proofs| proofs.began);
+        let resumed = self.rearmed.get(&scope).is_some_and(|at| *at > began);
+        if !stands && !resumed {
+            self.broken("I17", format!("{key} is told, and {scope} goes on"));
+        }
+        let wrong = self.books.pinged(key);
+        self.wrong(wrong);
+    }
+
+    /// What the second books found.
+    pub fn wrong(&mut self, found: Vec<(&'static str, String)>) {
+        for (invariant, what) in found {
+            self.broken(invariant, what);
         }
     }
 

@@ -64,6 +64,8 @@ pub struct Wires {
     pub bad_reads: u32,
     /// May hot configuration be read?
     pub config_answers: bool,
+    /// Caps, zone and prices, in a life of money.
+    pub purse: Option<super::script::Purse>,
     /// Whoever accepts connections.
     doors: Vec<tokio::task::AbortHandle>,
     pub reads: u64,
@@ -83,6 +85,7 @@ impl Net {
             crm: None,
             bad_reads: 0,
             config_answers: true,
+            purse: None,
             doors: Vec::new(),
             reads: 0,
             chance: Chance::new(0),
@@ -327,9 +330,12 @@ impl HttpConnector for Aws {
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let body = String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned();
         if target.starts_with("AmazonSSM") {
-            let answers = self.net.lock().config_answers;
+            let (answers, purse) = {
+                let wires = self.net.lock();
+                (wires.config_answers, wires.purse.clone())
+            };
             return HttpConnectorFuture::ready(if answers {
-                Ok(response(200, super::script::hot_configuration()))
+                Ok(response(200, super::script::hot_configuration(purse.as_ref())))
             } else {
                 Err(ConnectorError::io("the parameters do not answer".into()))
             });

@@ -7,7 +7,7 @@ mod turns;
 use super::chance::Chance;
 use super::flags::Flags;
 use super::rig::{HALTS, INTAKE, Rig, SECRET, STEPS, TARGET};
-use super::script::{self, DEALS, START_MS, WRITING};
+use super::script::{self, DEALS, WRITING};
 use super::tables;
 use super::totals::Totals;
 use super::truth::Truth;
@@ -128,6 +128,17 @@ pub struct Profile {
     pub as_before: u32,
     /// What happens first.
     pub story: Option<Story>,
+    /// Dear calls, a tight cap, and days that go by.
+    pub money: Option<Money>,
+}
+
+/// How a life of money goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Money {
+    pub begins_ms: i64,
+    /// In a thousand turns: how often hours pass, and how often the ops lead saves another cap or zone.
+    pub hours: u32,
+    pub saves: u32,
 }
 
 /// Why a seed failed: what was broken, and what happened before.
@@ -164,6 +175,8 @@ pub struct World<'a> {
     /// Writes whose client is gone, and until when they may arrive.
     late: Vec<(Crm, i64)>,
     known_crm: BTreeSet<u64>,
+    /// The reservation that each call of the model was sent with.
+    model_calls: BTreeMap<u64, Option<String>>,
     /// Calls of the model that their step must give up, because it heard of a halt.
     to_cancel: Vec<u64>,
     /// Checks that met a flag and are still to be answered by so many commands.
@@ -182,7 +195,7 @@ pub struct World<'a> {
 impl<'a> World<'a> {
     pub async fn new(rig: &'a mut Rig, seed: u64, profile: Profile) -> Self {
         let now = rig.clock.now_ms();
-        rig.clock.advance_ms(START_MS - now);
+        rig.clock.advance_ms(profile.begins_ms() - now);
         while rig.starts.try_recv().is_ok() {}
         let clock = rig.clock.clone();
         let stand_in = HubSpot::new(
@@ -198,6 +211,7 @@ impl<'a> World<'a> {
             wires.crm = Some(crm.url.trim_start_matches("http://").parse().unwrap());
             wires.bad_reads = if chance.of_1000(300) { 30 } else { 0 };
             wires.config_answers = true;
+            wires.purse = profile.money.map(|_| script::Purse::drawn(&mut chance));
             wires.chance = Chance::new(seed ^ 0xabcd);
         }
         let db = tables::fresh();
@@ -218,6 +232,7 @@ impl<'a> World<'a> {
             seen: Default::default(),
             late: Vec::new(),
             known_crm: BTreeSet::new(),
+            model_calls: BTreeMap::new(),
             to_cancel: Vec::new(),
             hearing: BTreeMap::new(),
             stale: VecDeque::new(),
@@ -307,6 +322,14 @@ impl<'a> World<'a> {
             let truth = self.truth();
             (truth.violations.clone(), truth.granted, truth.writes)
         };
+        {
+            let truth = Arc::clone(&self.truth);
+            let truth = truth.lock().unwrap();
+            self.totals.reserved = truth.books.reserved();
+            self.totals.days = truth.books.days();
+            self.totals.trips = truth.books.trips();
+            self.totals.caps = truth.books.caps;
+        }
         self.totals.granted = granted;
         self.totals.writes = writes;
         self.totals.invocations = self.invocations;
@@ -378,6 +401,7 @@ impl<'a> World<'a> {
             actor.sleeping = true;
         }
         self.new_writes();
+        self.new_model_calls();
         self.models_given_up();
         while let Ok(start) = self.rig.starts.try_recv() {
             self.started(&start);
@@ -433,6 +457,22 @@ impl<'a> World<'a> {
         for (env, crm) in begun {
             self.truth().crm_starts(env, &crm);
             self.note(format_args!("env {env} sends {} {} ({:?})", crm.method, crm.path, crm.intent));
+        }
+    }
+
+    /// Calls of the model that have just begun.
+    // INVARIANT (I14): each is paid for before it leaves.
+    fn new_model_calls(&mut self) {
+        let begun: Vec<(u64, usize)> = {
+            let wires = self.rig.net.lock();
+            let calls = wires.held.iter().filter(|held| matches!(held.call, Call::Model { .. }));
+            let fresh = calls.filter(|held| !self.model_calls.contains_key(&held.id));
+            fresh.map(|held| (held.id, held.env)).collect()
+        };
+        for (id, env) in begun {
+            let paid = self.truth().books.sent(env);
+            let paid = paid.map_err(|what| self.truth().violations.push(format!("I14: {what}"))).ok();
+            self.model_calls.insert(id, paid);
         }
     }
 
@@ -502,8 +542,10 @@ impl<'a> World<'a> {
         let began = {
             let mut truth = self.truth();
             truth.event += 1;
-            truth.proofs.insert(env, super::truth::Proofs::default());
-            truth.event
+            let began = truth.event;
+            truth.proofs.insert(env, super::truth::Proofs { began, ..Default::default() });
+            truth.books.begins(env);
+            began
         };
         let ends_ms = self.true_ms + INVOCATION_MS + self.chance.between(0, LATE_KILL_MS);
         self.note(format_args!("env {env} begins {job:?}"));
@@ -886,12 +928,26 @@ impl<'a> World<'a> {
             let mut truth = truth.lock().unwrap();
             truth.table_done(held.env, operation, &request, &parsed, heard);
             truth.flags_against_control(&self.flags);
+            drop(truth);
+            if body.contains("sim-budget") {
+                self.read_the_books(held.env);
+            }
         } else if let Some(stale) = self.stale_answer(operation, &request, parsed) {
             answer = stale;
         }
         if heard {
             drop(held.answer.send(Answer::Table(status, answer)));
         }
+    }
+
+    /// The rows of the budget, whoever changed one of them.
+    fn read_the_books(&mut self, env: usize) {
+        let (_, rows) = tables::ask(&self.db, "Scan", r#"{"TableName":"sim-budget"}"#);
+        let mut rows: Value = serde_json::from_str(&rows).expect("rows");
+        let Value::Array(rows) = rows["Items"].take() else { return };
+        let mut truth = self.truth();
+        let wrong = truth.books.rows(env, &rows);
+        truth.wrong(wrong);
     }
 
     fn note_table(&mut self, env: usize, operation: &str, request: &Value, status: u16, heard: bool) {
@@ -940,6 +996,18 @@ impl<'a> World<'a> {
 
     fn release_model(&mut self, held: Held, body: &str, fate: Fate) {
         self.note(format_args!("env {} model {fate:?}", held.env));
+        let purse = self.rig.net.lock().purse.clone();
+        let used = purse.as_ref().map_or(script::Used::USUAL, |purse| purse.used(&mut self.chance, body));
+        if matches!(fate, Fate::Pass | Fate::LoseAnswer)
+            && let Some(paid) = self.model_calls.get(&held.id).cloned().flatten()
+        {
+            self.totals.unheard += u64::from(fate != Fate::Pass || held.answer.is_closed());
+            let cost = used.cost(purse.is_some());
+            self.note(format_args!("{paid} is billed {cost} for {used:?}"));
+            let mut truth = self.truth();
+            let wrong = truth.books.billed(&paid, cost, used.tokens());
+            truth.wrong(wrong);
+        }
         match fate {
             Fate::Lose | Fate::LoseAnswer => {}
             Fate::Refuse => {
@@ -948,7 +1016,8 @@ impl<'a> World<'a> {
                 drop(held.answer.send(http(529, &error.to_string())));
             }
             Fate::Pass => {
-                let answer = script::answer(&mut self.chance, body, self.profile.eager);
+                let mut answer = script::answer(&mut self.chance, body, self.profile.eager);
+                used.write(&mut answer["usage"]);
                 drop(held.answer.send(http(200, &answer.to_string())));
             }
         }

@@ -164,6 +164,7 @@ impl World<'_> {
         self.entries_complete(&mut wrong);
         self.runs_ended(&mut wrong);
         self.reservations_closed(&mut wrong);
+        self.calls_within_caps();
         for call in self.crm.forbidden_calls() {
             wrong.push(format!("I20: {} {} is never asked for", call.method, call.path));
         }
@@ -258,6 +259,21 @@ impl World<'_> {
             if open > 0 {
                 wrong.push(format!("I32: {open} reservations of {} stay open", row["pk"]["S"]));
             }
+        }
+    }
+
+    // INVARIANT (I13)
+    fn calls_within_caps(&self) {
+        let mut truth = self.truth();
+        let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+        // What an ended run leaves behind is refused without being tried.
+        for row in truth.intents.values().filter(|row| !["halted", "refused"].contains(&row.outcome.as_str()))
+        {
+            *calls.entry(row.run.clone()).or_default() += 1;
+        }
+        for (run, count) in calls {
+            let wrong = truth.books.calls(&run, count);
+            truth.wrong(wrong);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What happens next in a world. Must never be fair: whatever can go wrong, does.
 use super::super::rig::{HALTS, STEPS};
 use super::super::script::{DEALS, STAGES, WRITING};
-use super::{Actor, Fate, World};
+use super::{Actor, Fate, Money, World};
 use serde_json::Value;
 use standins::hubspot::Kind;
 use std::collections::BTreeSet;
@@ -13,6 +13,11 @@ impl World<'_> {
     pub(super) async fn turn(&mut self) {
         self.settle().await;
         self.orphans();
+        if let Some(money) = self.profile.money
+            && self.days_go_by(money).await
+        {
+            return;
+        }
         if self.chance.of_1000(self.profile.fault) {
             self.fault().await;
             return;
@@ -34,6 +39,24 @@ impl World<'_> {
             return;
         }
         self.pass_time().await;
+    }
+
+    /// Hours pass, or the ops lead saves another cap or zone.
+    async fn days_go_by(&mut self, money: Money) -> bool {
+        if self.chance.of_1000(money.saves) {
+            let mut purse = self.rig.net.lock().purse.clone().expect("a life of money");
+            purse.saved(&mut self.chance);
+            self.note(format_args!("the ops lead saves {purse:?}"));
+            self.rig.net.lock().purse = Some(purse);
+            return true;
+        }
+        if !self.chance.of_1000(money.hours) {
+            return false;
+        }
+        let ms = self.chance.between(20, 900) * 60_000;
+        self.note(format_args!("{} minutes pass", ms / 60_000));
+        self.advance(ms).await;
+        true
     }
 
     /// Nothing can go on by itself: time passes, until the next timer or the next thing that is due.
