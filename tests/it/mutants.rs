@@ -2,7 +2,8 @@
 //! never let one live without a reason.
 use crate::simulation::profiles::{
     BETWEEN, CRASHES, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED, MOMENT,
-    MONEY, OLDER, OVERTAKEN, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED, profile_of,
+    MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED,
+    profile_of,
 };
 use crate::simulation::world::Profile;
 use crate::simulation::{in_still_time, one};
@@ -100,7 +101,7 @@ const MUTANTS: [Mutant; 40] = [
     shy("deaf_model", "I11", "a call of the model is not given up at a halt", 100, RESUMING),
     shy("any_stage", "I18", "a deal may be moved to any stage that the list names", 200, MIXED),
     shy("decides_again", "I22", "a stored decision is not replayed: the model is asked again", 100, CRASHES),
-    mutant("echo_starts", "I23", "our own writes start runs", 200),
+    shy("echo_starts", "I23", "our own writes start runs", 100, PEOPLE),
     shy("rest_without_rows", "I25", "the calls that an ended run leaves behind have no rows", 100, CRASHES),
     mutant("write_before_row", "I26", "a write goes out before its row says so", 100),
     shy("permits_never_swept", "I31", "nobody moves a dead invocation's permit", 100, CRASHES),
