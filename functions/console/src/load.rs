@@ -131,7 +131,16 @@ async fn waiting_drafts(deps: &Deps, people: Option<&People>) -> Option<Vec<RowV
         let page = read(deps, |log| async move { log.search(&query).await }).await?;
         ended.extend(page.rows.iter().filter_map(|row| draft_named(row.detail.as_ref())));
     }
-    let query = Query { decisions: vec![EntryState::Drafted], limit: 200, ..Query::default() };
+    // By their verb, so that a log of millions without a draft is not walked to its end.
+    let Some(tool) = deps.tools.iter().find(|tool| tool.tier == types::Tier::Irreversible) else {
+        return Some(Vec::new());
+    };
+    let query = Query {
+        verb: Some(tool.name.clone()),
+        decisions: vec![EntryState::Drafted],
+        limit: 200,
+        ..Query::default()
+    };
     let page = read(deps, |log| async move { log.search(&query).await }).await?;
     let waits = page.rows.into_iter().filter(|row| {
         row.erased_on_request.is_none() && row.intent_id.as_ref().is_some_and(|id| !ended.contains(id))

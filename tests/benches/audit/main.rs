@@ -4,21 +4,21 @@
 //! `cargo bench -p tests --bench audit` appends for some seconds in each way, then lets the log grow and asks
 //! at each size. `AUDIT_ROWS=10000,100000,1000000` names the sizes (the last is also what is loaded; ten
 //! million take some 5 GB and the time that the rate below says).
+#[path = "../rows.rs"]
+mod rows;
+
 use audit_log::{AppendResult, AuditLog};
-use ledger::{ENTRY_SCHEMA_VERSION, Entry, PartRef};
+use ledger::{Entry, PartRef};
+use rows::{ROWS_PER_DEAL, START_S, entry};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use stores::DataDir;
-use types::{Actor, CustomerId, EntryState, IntentId, Mode, Reason, RunId, Target, Tier, Timestamp};
+use types::Timestamp;
 
-/// 2026-03-01 00:00 UTC.
-const START_S: i64 = 1_772_323_200;
 /// What one writer chain was measured to take before rows went in batches: eight writers, one row each.
 const BASELINE: f64 = 290.0;
 /// One way of appending is measured for this long.
 const SPELL: Duration = Duration::from_secs(5);
-/// Deals are this many rows each on average.
-const ROWS_PER_DEAL: u64 = 50;
 
 fn main() {
     config::install_tls();
@@ -176,53 +176,4 @@ fn per_second(rows: u64, time: Duration) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rows = rows as f64;
     rows / time.as_secs_f64()
-}
-
-/// The n-th entry: runs of five entries, a read, an opened and applied stage change, a would-have and an end.
-fn entry(n: u64) -> Entry {
-    let (run_no, step) = (n / 5, n % 5);
-    let run = RunId::new(format!("r-{run_no:020x}")).expect("an id");
-    let intent = IntentId::new(format!("i-{run_no:x}-{}", step.clamp(1, 2))).expect("an id");
-    let (verb, state, tier, mode, intent) = match step {
-        0 => ("get_deal", EntryState::Applied, Some(Tier::Read), None, None),
-        1 => ("set_stage", EntryState::Opened, Some(Tier::SemiReversible), Some(Mode::Live), Some(intent)),
-        2 => {
-            let first = IntentId::new(format!("i-{run_no:x}-1")).expect("an id");
-            ("set_stage", EntryState::Applied, Some(Tier::SemiReversible), Some(Mode::Live), Some(first))
-        }
-        3 => ("append_note", EntryState::WouldHave, Some(Tier::Reversible), Some(Mode::DryRun), Some(intent)),
-        _ => ("run", EntryState::Applied, None, None, None),
-    };
-    let moves = verb == "set_stage";
-    let deal = run_no % 2_000_003 % (100_000.min(run_no / 10 + 1));
-    Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("{run}#{step}"),
-        stream: run.to_string(),
-        event_no: step,
-        occurred_at: Timestamp::from_millisecond(START_S * 1_000 + i64::try_from(n).expect("small") * 2_000)
-            .expect("a time"),
-        actor: Actor::Agent(run.clone()),
-        verb: verb.to_owned(),
-        target: Target::new("deal", deal),
-        customer_id: Some(CustomerId::new((deal % 50_000).to_string()).expect("an id")),
-        state,
-        reason: (state == EntryState::WouldHave).then_some(Reason::DryRun),
-        mode,
-        tier,
-        intent_id: intent,
-        run_id: Some(run),
-        step: Some(2),
-        before: moves.then(|| serde_json::json!({"stage": "negotiation", "label": "Negotiation"})),
-        after: moves.then(|| serde_json::json!({"stage": "closedlost", "label": "Closed Lost"})),
-        because: Some("The customer wrote that they signed with another supplier last week.".to_owned()),
-        detail: Some(serde_json::json!({
-            "what": "set stage Negotiation to Closed Lost", "event": "email 1042 of contact 501",
-            "customer": "Van Dijk Logistics", "deal": "Van Dijk, trailers 2026", "warnings": [],
-        })),
-        prompt: None,
-        model_version: Some("claude-haiku-5-5".to_owned()),
-        config_version: Some("stages:3 caps:1 prices:0 zone:1".to_owned()),
-        subjects: vec![format!("contact:{}", deal % 30_000), format!("c{}@example.com", deal % 30_000)],
-    }
 }

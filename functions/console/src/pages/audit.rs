@@ -100,8 +100,10 @@ fn filters(view: &Audit) -> Markup {
             div { label for="until" { "Until" } input id="until" name="until" type="date"
                 value=(kit::short(&chosen.until, 300)); }
             button class="do" { "Search" }
-            a class="bt end" href=(chosen.address("/audit.csv", &chosen.from, "")) { "CSV" }
-            a class="bt" href=(chosen.address("/audit.json", &chosen.from, "")) { "JSON" }
+            span class="end acts" {
+                a class="bt" href=(chosen.address("/audit.csv", &chosen.from, "")) { "CSV" }
+                a class="bt" href=(chosen.address("/audit.json", &chosen.from, "")) { "JSON" }
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ svg.c .t{fill:var(--soft)}svg.c .h{font-weight:700}\
 svg.bar{display:block;width:100%;min-width:120px;height:26px}\
 summary{cursor:pointer;min-height:24px}\
 s{color:var(--soft)}\
-.txt{white-space:pre-wrap;overflow-wrap:anywhere}\
+.txt{margin:0 0 12px;white-space:pre-wrap;overflow-wrap:anywhere}\
 footer{margin-top:28px;color:var(--soft);font-size:.88rem}\
 .skip{position:absolute;left:-9999px}.skip:focus{left:8px;top:8px;background:var(--back);padding:8px}\
 @media(max-width:760px){header{flex-direction:column;padding:8px}.strip small{margin-left:0;width:100%}\
