@@ -12,6 +12,7 @@ mod cost;
 mod demo;
 mod docs;
 mod door;
+mod drafts;
 mod faults;
 mod hot_config;
 mod hubspot;
