@@ -12,6 +12,9 @@ mod rows;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../it/scene.rs"]
 mod scene;
+#[allow(dead_code, reason = "the tests use the rest")]
+#[path = "../../it/watch.rs"]
+mod watch;
 
 use audit_log::{AppendResult, AuditLog};
 use ledger::{Entry, PartRef};
