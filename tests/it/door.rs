@@ -280,7 +280,7 @@ struct Counts {
 }
 
 impl Line {
-    /// A line to the store at `redis://127.0.0.1:<port>/`.
+    /// A line to the store at `redis://127.0.0.1:<port>/`, or to a server at `http://127.0.0.1:<port>`.
     pub async fn to(url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -329,7 +329,11 @@ impl Line {
 }
 
 fn store_of(url: &str) -> SocketAddr {
-    url.trim_start_matches("redis://").trim_end_matches('/').parse().expect("an address")
+    url.trim_start_matches("redis://")
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .parse()
+        .expect("an address")
 }
 
 async fn carry(mut client: TcpStream, mut state: watch::Receiver<LineState>, counts: Arc<Counts>) {

@@ -1,15 +1,20 @@
 //! The halt page and the console as a browser without script sees them, and how they look in a real one.
 //! Must never press anything but what the page offers.
+mod browser;
 mod console;
 mod halting;
+mod hands;
 mod hostile;
 mod looks;
+mod note;
+mod states;
 
 use crate::scene::{Scene, repository, run, says, says_nothing_more};
 use crate::support::{not_run, variable};
 use demo::serve::{Handler, serve};
 use interlock::{PermitAnswer, PermitAsk, Standing};
 use serde_json::{Value, json};
+use standins::{Fault, Matcher};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -28,7 +33,6 @@ struct Site {
     scene: Scene,
     halt: String,
     console: String,
-    camera: String,
     http: reqwest::Client,
     session: Arc<Mutex<String>>,
 }
@@ -48,9 +52,10 @@ impl Page {
         while let Some((before, after)) = rest.split_once('<') {
             text.push_str(before);
             let (tag, tail) = after.split_once('>').unwrap_or((after, ""));
-            let name: String = tag.chars().take_while(char::is_ascii_alphanumeric).collect();
+            let name = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric);
+            let name: String = name.collect();
             rest = match name.as_str() {
-                "style" | "script" | "template" => {
+                "style" | "script" | "template" if !tag.starts_with('/') => {
                     tail.split_once(&format!("</{name}>")).map_or("", |(_, tail)| tail)
                 }
                 "b" | "i" | "time" | "a" | "code" | "s" | "del" | "ins" | "small" | "span" | "em"
@@ -137,12 +142,16 @@ impl Site {
     async fn over(made: impl AsyncFnOnce(BTreeMap<String, String>) -> Scene) -> Self {
         let halt_listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let console_listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-        let camera_listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().expect("an address"));
-        let (halt, console, camera) = (url(&halt_listener), url(&console_listener), url(&camera_listener));
+        let (halt, console) = (url(&halt_listener), url(&console_listener));
         let addresses = [("PUBLIC_HALT_URL", &halt), ("PUBLIC_CONSOLE_URL", &console)];
-        let settings = addresses.into_iter().map(|(name, url)| (name.to_owned(), url.clone())).collect();
-        let scene = Box::pin(made(settings)).await;
+        let addresses = addresses.into_iter().map(|(name, url)| (name.to_owned(), url.clone()));
+        let deputy = [("DEPUTY_NAME", "Joris"), ("DEPUTY_PHONE", "06 1234 5678")];
+        let deputy = deputy.into_iter().map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let mut scene = Box::pin(made(addresses.chain(deputy).collect())).await;
+        // The stand-in takes HubSpot's place; its pages for people are HubSpot's all the same.
+        let deps = Arc::get_mut(&mut scene.house.halt).expect("nobody else has it yet");
+        deps.install.hubspot_app_url = Some("https://app.hubspot.com".to_owned());
         // As its process does before the first request, in a company whose zone is known by then.
         scene.house.halt.hot.forget().await;
         scene.house.halt.refresh_zone().await;
@@ -157,16 +166,12 @@ impl Site {
             Box::pin(async move { ::console::handle(&deps, event).await.map_err(|error| error.to_string()) })
         });
         let session = Arc::new(Mutex::new(String::new()));
-        let shown =
-            looks::camera_of(Arc::clone(&halt_handler), Arc::clone(&console_handler), Arc::clone(&session));
-        for (listener, handler) in
-            [(halt_listener, halt_handler), (console_listener, console_handler), (camera_listener, shown)]
-        {
+        for (listener, handler) in [(halt_listener, halt_handler), (console_listener, console_handler)] {
             spawn(async { serve(listener, handler).await.expect("a server") });
         }
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let http = http.timeout(Duration::from_secs(60)).build().expect("a client");
-        Self { scene, halt, console, camera, http, session }
+        Self { scene, halt, console, http, session }
     }
 
     fn key(&self) -> String {

@@ -12,9 +12,6 @@ use std::time::Duration;
 use types::Clock;
 use web::{LinkSigner, Sessions, Transport, Zone};
 
-/// The vendor's own address: only there do links to records make sense.
-const HUBSPOT: &str = "https://api.hubapi.com";
-
 impl Deps {
     /// Everything from the environment, as in AWS. Without `STATE_MACHINE_ARN` held events can be discarded,
     /// not started.
@@ -83,7 +80,7 @@ fn install(settings: &Settings) -> Install {
         company: settings.company_name.clone(),
         console_url: settings.public_console_url.clone(),
         halt_url: settings.public_halt_url.clone(),
-        hubspot_app_url: (settings.hubspot_base_url == HUBSPOT).then(|| "https://app.hubspot.com".to_owned()),
+        hubspot_app_url: settings.hubspot_app_url(),
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod fails;
 mod forget;
 mod look;
+mod note;
 mod ops;
 mod page;
 mod press;
@@ -17,6 +18,7 @@ mod resume;
 mod route;
 mod rows;
 mod start;
+mod unanswered;
 mod words;
 
 #[cfg(test)]
@@ -48,6 +50,8 @@ pub struct Install {
     pub halt_url: Option<String>,
     /// The console's address, if it is known.
     pub console_url: Option<String>,
+    /// Where HubSpot shows a deal; `None` while the stand-in takes its place.
+    pub hubspot_app_url: Option<String>,
 }
 
 /// Everything the function works with, built once per process.

@@ -20,7 +20,10 @@ padding:8px;font-size:1.1rem;line-height:1.3}\
 .halt button:focus-visible{outline-color:#111;outline-offset:0}\
 .box{border:2px solid #777;border-radius:12px;padding:16px;margin:20px 0 16px}.still{min-height:150px}\
 .box ul{margin:0 0 8px;padding-left:1.2em}.cust{border:3px solid #111}\
-.go{display:block;margin-top:24px}.low{margin-top:150px;display:block}\
+.go,.bt{display:block;margin-top:24px}.low{margin-top:150px}.low a,.cust a,.go{padding:10px 0}\
+.low a,.cust a{display:inline-block}\
+.bt{border:2px solid;border-radius:10px;padding:10px;font-weight:700;text-align:center;text-decoration:none}\
+fieldset{border:0;padding:0;margin:16px 0}legend{font-weight:700;padding:0;margin:0 0 6px}\
 details{border:solid #999;border-width:1px 0;margin:16px 0}\
 summary{display:flex;align-items:center;gap:12px;font-weight:700;cursor:pointer;list-style:none}\
 summary:before{content:'+';font-size:1.5rem}[open]>summary:before{content:'\\2212'}\

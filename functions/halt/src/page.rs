@@ -2,6 +2,7 @@
 use crate::{
     Deps, fails, look,
     route::{Visit, Visitor},
+    unanswered::{self, Unanswered},
     words::HaltWord,
 };
 use interlock::RecentCustomer;
@@ -42,14 +43,18 @@ pub(crate) async fn main(deps: &Deps, visit: &Visit<'_>, status: u16, notice: Op
         Err(gone) => return gone,
     };
     let panel = Panel::of(&sight.seen, visit.lang);
-    render(deps, visit, &sight, &panel, status, notice)
+    let unanswered = match panel.state == State::HaltedUnknown {
+        true => unanswered::of(deps, &sight).await,
+        false => Vec::new(),
+    };
+    render(deps, visit, &sight, &panel, &unanswered, (status, notice))
 }
 
 /// The page of a press that was not confirmed, without another look: the switches have had their time.
 pub(crate) fn not_confirmed(deps: &Deps, visit: &Visit<'_>, notice: Notice) -> Response {
     let sight = Sight::blind(deps.now(), deps.zone());
     let panel = Panel::not_confirmed(&sight.seen, visit.lang);
-    render(deps, visit, &sight, &panel, 503, Some(notice))
+    render(deps, visit, &sight, &panel, &[], (503, Some(notice)))
 }
 
 /// Any page of this function: name on top, then `body`.
@@ -78,10 +83,10 @@ pub(crate) fn render(
     visit: &Visit<'_>,
     sight: &Sight,
     panel: &Panel,
-    status: u16,
-    notice: Option<Notice>,
+    unanswered: &[Unanswered],
+    (status, notice): (u16, Option<Notice>),
 ) -> Response {
-    let paint = Paint { deps, visit, sight, state: panel.state };
+    let paint = Paint { deps, visit, sight, unanswered, state: panel.state };
     let seen = &sight.seen;
     let spoken = format!("{}. {}", panel.word, web::plain_text(&panel.bold.0));
     let body = html! {
@@ -93,7 +98,7 @@ pub(crate) fn render(
         }
         div id="rest" data-k=(rest_kind(panel.state)) {
             @if panel.state.offers_halt() { (paint.one_customer()) }
-            (paint.resume_link())
+            (paint.links_after_a_halt())
             (paint.foot())
         }
         (paint.templates())
@@ -124,6 +129,7 @@ fn rest_kind(state: State) -> &'static str {
     match (state.offers_halt(), state.offers_resume()) {
         (true, _) => "halt",
         (false, true) => "resume",
+        (false, false) if state == State::Halting => "note",
         (false, false) => "wait",
     }
 }
@@ -133,6 +139,7 @@ struct Paint<'a> {
     deps: &'a Deps,
     visit: &'a Visit<'a>,
     sight: &'a Sight,
+    unanswered: &'a [Unanswered],
     state: State,
 }
 
@@ -154,7 +161,13 @@ impl Paint<'_> {
     }
 
     fn notice(&self, notice: Option<Notice>) -> Markup {
-        let welcome = self.visit.request.query().get("welcome").is_some();
+        let query = self.visit.request.query();
+        let said = match query.get("n") {
+            Some("noted") => Some(HaltWord::Noted),
+            Some("left") => Some(HaltWord::WaitingLeft),
+            Some("starting") => Some(HaltWord::WaitingStarting),
+            Some(_) | None => query.get("welcome").map(|_| HaltWord::Welcome),
+        };
         html! {
             @match notice {
                 Some(Notice::NoSuchCustomer) => {
@@ -163,7 +176,7 @@ impl Paint<'_> {
                 Some(Notice::NotConfirmed) => { (self.ways(HaltWord::NotConfirmedNotice)) }
                 Some(Notice::SentNotConfirmed) => { (self.ways(HaltWord::SentNotConfirmed)) }
                 None => {
-                    @if welcome { p class="box" { (self.say(HaltWord::Welcome)) } }
+                    @if let Some(word) = said { p class="box" role="status" { (self.say(word)) } }
                 }
             }
         }
@@ -197,6 +210,7 @@ impl Paint<'_> {
                 @if matches!(self.state, State::Halting | State::StoppingOneSwitch) {
                     (check(HaltWord::CheckNow))
                 }
+                (self.deals_to_open())
             }
         }
     }
@@ -206,7 +220,7 @@ impl Paint<'_> {
             form class="halt" method="post" action=(self.visit.url("/halt")) data-h {
                 input type="hidden" name="scope" value="global";
                 button {
-                    b { (self.say(HaltWord::HaltButton)) }
+                    b { (self.say(HaltWord::HaltButton)) } " "
                     (panel::Word::StopsEveryone.text(self.visit.lang))
                 }
             }
@@ -221,7 +235,7 @@ impl Paint<'_> {
             State::HaltedByCap => self.by_cap(),
             State::HaltedUnknown => html! {
                 p { b { (self.say(HaltWord::LookBold)) } }
-                (self.writes(&self.seen().unknown))
+                (self.unanswered_writes())
                 p { (self.say(HaltWord::LookText)) }
             },
             State::Emptied => html! { p { (self.say(HaltWord::EmptiedBox)) } },
@@ -244,10 +258,12 @@ impl Paint<'_> {
 
     fn in_flight(&self) -> Markup {
         let seen = self.seen();
-        let left = |until: types::Timestamp| until.as_second().saturating_sub(seen.now.as_second()).max(0);
-        let longest = seen.in_flight.iter().map(|write| left(write.until)).max().unwrap_or_default();
-        // One more: the deadline lies within the second.
-        let seconds = usize::try_from(longest).unwrap_or_default().saturating_add(1);
+        let now_ms = seen.now.as_millisecond();
+        let left_ms = |until: types::Timestamp| until.as_millisecond().saturating_sub(now_ms);
+        let longest_ms = seen.in_flight.iter().map(|write| left_ms(write.until)).max().unwrap_or_default();
+        // The second that the deadline lies in is waited for whole.
+        let seconds = longest_ms.saturating_add(999).div_euclid(1_000).max(1);
+        let seconds = usize::try_from(seconds).unwrap_or_default();
         html! {
             p { b { (self.say(HaltWord::JustWaitBold)) } " " (self.say(HaltWord::AlreadySent)) }
             (self.writes(&seen.in_flight))
@@ -265,6 +281,44 @@ impl Paint<'_> {
                     li { (web::visible_line(&write.for_a_list(self.visit.lang))) }
                 }
                 @if writes.len() > WRITES_MAX { li { "+ " (writes.len().saturating_sub(WRITES_MAX)) } }
+            }
+        }
+    }
+
+    /// Each unanswered write, with what the CRM shows of it.
+    fn unanswered_writes(&self) -> Markup {
+        let writes = &self.seen().unknown;
+        let shows = |nth: usize, write: &panel::Write| match self.unanswered.get(nth) {
+            Some(Unanswered { stages: Some((before, after)), .. }) => {
+                let stages = [("before", Piece::Text(before)), ("after", Piece::Text(after))];
+                self.fill(HaltWord::ShowsStage, &stages)
+            }
+            Some(_) | None if write.tool == "set_stage" => html! {},
+            Some(_) | None => html! { (self.say(HaltWord::ShowsOther)) },
+        };
+        html! {
+            ul {
+                @for (nth, write) in writes.iter().enumerate().take(WRITES_MAX) {
+                    li {
+                        (web::visible_line(&write.for_a_list(self.visit.lang))) ". " (shows(nth, write))
+                    }
+                }
+                @if writes.len() > WRITES_MAX { li { "+ " (writes.len().saturating_sub(WRITES_MAX)) } }
+            }
+        }
+    }
+
+    /// A link to each deal that a person has to look at.
+    fn deals_to_open(&self) -> Markup {
+        let mut seen = std::collections::BTreeSet::new();
+        let once = self.unanswered.iter().filter(|known| seen.insert(known.deal.as_str()));
+        let links: Vec<(&str, &str)> =
+            once.filter_map(|known| Some((known.deal.as_str(), known.url.as_deref()?))).collect();
+        html! {
+            @for (deal, url) in links {
+                a class="bt" href=(url) rel="noreferrer" {
+                    (self.fill(HaltWord::OpenDeal, &[("deal", Piece::Text(deal))]))
+                }
             }
         }
     }
@@ -298,7 +352,9 @@ impl Paint<'_> {
         let (live, unknown) = self.sight.writes_of(&customer.id);
         let time =
             || ("time", Piece::Html(self.seen().zone.stamp(customer.at, self.seen().now, self.visit.lang)));
-        let resume = self.visit.url(&format!("/resume/{}", web::encode_component(customer.id.as_str())));
+        let page =
+            |kind: &str| self.visit.url(&format!("/{kind}/{}", web::encode_component(customer.id.as_str())));
+        let (resume, note) = (page("resume"), page("note"));
         html! {
             div class="box cust" {
                 p { b { "■ " (self.fill(HaltWord::CustomerHalted, &[
@@ -320,7 +376,8 @@ impl Paint<'_> {
                     }
                 }
                 @if !self.visit.visitor.is_slack() {
-                    a href=(resume) { (self.say(HaltWord::ResumeCustomer)) }
+                    p { a href=(resume) { (self.say(HaltWord::ResumeCustomer)) } }
+                    a href=(note) { (self.say(HaltWord::NoteLink)) }
                 }
             }
         }
@@ -393,8 +450,8 @@ impl Paint<'_> {
         }
     }
 
-    /// Well below the place where HALT was, and a link, not a button.
-    fn resume_link(&self) -> Markup {
+    /// Well below the place where HALT was, and links, not buttons.
+    fn links_after_a_halt(&self) -> Markup {
         let word = match self.state {
             State::NotStarted => HaltWord::StartLink,
             State::RunningWrites
@@ -413,9 +470,17 @@ impl Paint<'_> {
             | State::NotConfirmed
             | State::NoContact => HaltWord::ResumeLink,
         };
+        let may_note = matches!(self.seen().control, panel::Control::Halted { .. });
         html! {
-            @if self.state.offers_resume() && !self.visit.visitor.is_slack() {
-                p { a class="low" href=(self.visit.url("/resume")) { (self.say(word)) } }
+            @if !self.visit.visitor.is_slack() {
+                div class="low" {
+                    @if may_note {
+                        p { a href=(self.visit.url("/note")) { (self.say(HaltWord::NoteLink)) } }
+                    }
+                    @if self.state.offers_resume() {
+                        p { a href=(self.visit.url("/resume")) { (self.say(word)) } }
+                    }
+                }
             }
         }
     }
@@ -454,8 +519,9 @@ impl Paint<'_> {
                 }
             }
             template id="x13" { (panel(State::NoContact)) }
-            // A page that was halted and lost contact may be running again: HALT comes back.
-            @if !self.state.offers_halt() { template id="xh" { (self.halt_form()) } }
+            // A page that was halted and lost contact may be running again: HALT comes back. It lies in every
+            // page: one that was opened while the agent ran is not opened anew when it is halted.
+            template id="xh" { (self.halt_form()) }
         }
     }
 }

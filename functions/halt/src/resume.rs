@@ -2,10 +2,11 @@
 //! by a script.
 use crate::{Deps, page, route::Visit, rows, words::HaltWord};
 use interlock::{ModesAfter, Person, RearmAsk, Rearmed};
+use ledger::{Entry, StartWaiting};
 use maud::{Markup, html};
 use serde_json::json;
 use sight::{Sight, moment};
-use types::{Actor, CustomerId, EntryState, Epoch, Generation, Mode, Scope, Target};
+use types::{Actor, CustomerId, EntryState, Epoch, Generation, Mode, Reason, Scope, Target};
 use web::{
     Fields, Piece, Pin, PinHash, PinTries, PinVerdict, Response, SentFrom,
     panel::{By, Control, HaltedCustomer, State, tools_word},
@@ -44,20 +45,22 @@ pub(crate) async fn answer(deps: &Deps, visit: &Visit<'_>, of: Option<&str>, pos
         Some(Err(_)) => return visit.gone(),
     };
     let form = if post { visit.request.form().unwrap_or_default() } else { Fields::default() };
-    let outcome = if post { resume(deps, visit, &scope, &form).await } else { Ok(()) };
+    let outcome = if post { resume(deps, visit, &scope, &form).await.map(Some) } else { Ok(None) };
     match outcome {
-        Ok(()) if post => Response::see_other(&visit.url("")),
-        Ok(()) => show(deps, visit, &scope, None, "").await,
+        Ok(Some(url)) => Response::see_other(&url),
+        Ok(None) => show(deps, visit, &scope, None, &form).await,
         Err(refusal) => {
             log_refusal(deps, visit, &scope, refusal.code).await;
-            show(deps, visit, &scope, Some(&refusal), form.get("why").unwrap_or_default()).await
+            show(deps, visit, &scope, Some(&refusal), &form).await
         }
     }
 }
 
 /// 403: a link in a ping can see and halt, and nothing else.
-pub(crate) fn refused_for_slack(visit: &Visit<'_>) -> Response {
-    tracing::warn!("a link of a ping tried to resume and was refused");
+pub(crate) async fn refused_for_slack(deps: &Deps, visit: &Visit<'_>, post: bool) -> Response {
+    if post {
+        log_refusal(deps, visit, &Scope::Global, "link_of_a_ping").await;
+    }
     Response::text(403, &format!("{}\n", visit.say(HaltWord::MayNotResume)))
 }
 
@@ -67,15 +70,17 @@ async fn log_refusal(deps: &Deps, visit: &Visit<'_>, scope: &Scope, code: &'stat
         Scope::Global => Target::new("agent", "global"),
         Scope::Customer(id) => Target::new("customer", id),
     };
-    let id = format!("{}-{}", visit.visitor.link.key_id, deps.now_ms());
-    let actor = Actor::Person(visit.visitor.link.person.clone());
-    let row = rows::of_person(
-        &id,
-        deps.now(),
-        actor,
-        ("resume", target, EntryState::Refused),
-        json!({"why": code}),
-    );
+    let id = format!("{}-{}-{}", visit.visitor.link.key_id, deps.now_ms(), visit.request.request_id());
+    let actor = match visit.visitor.is_slack() {
+        true => Actor::System("slack_link".to_owned()),
+        false => Actor::Person(visit.visitor.link.person.clone()),
+    };
+    let what = ("resume", target, EntryState::Refused);
+    let row = Entry {
+        // The log takes no refusal without its reason.
+        reason: Some(Reason::ResumeRefused),
+        ..rows::of_person(&id, deps.now(), actor, what, json!({"why": code}))
+    };
     if let Err(error) = deps.ledger.append_outbox(&[row]).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
@@ -85,7 +90,8 @@ async fn log_refusal(deps: &Deps, visit: &Visit<'_>, scope: &Scope, code: &'stat
 }
 
 /// Every check in order, the PIN last: a try is only used up when everything else is right.
-async fn resume(deps: &Deps, visit: &Visit<'_>, scope: &Scope, form: &Fields) -> Result<(), Refusal> {
+/// Returns where to go next.
+async fn resume(deps: &Deps, visit: &Visit<'_>, scope: &Scope, form: &Fields) -> Result<String, Refusal> {
     let refuse = |status: u16, word: HaltWord, code: &'static str| Err(refusal(visit, status, word, code));
     // FAIL-CLOSED: a browser that does not say where the form came from may halt, and no more.
     if visit.request.sent_from(deps.install.halt_url.as_deref()) != SentFrom::OurPage {
@@ -123,7 +129,7 @@ async fn resume(deps: &Deps, visit: &Visit<'_>, scope: &Scope, form: &Fields) ->
         modes: if as_before { ModesAfter::AsBefore } else { ModesAfter::DryRun },
     };
     match deps.interlock.rearm(&ask).await {
-        Ok(Rearmed::Done { .. }) => Ok(()),
+        Ok(Rearmed::Done { epoch }) => Ok(start_waiting(deps, visit, scope, form, epoch).await),
         Ok(Rearmed::PressedAgain) => refuse(409, HaltWord::ReadingChanged, "pressed_again"),
         Ok(Rearmed::NotHalted) => refuse(409, HaltWord::NotHalted, "not_halted"),
         Ok(Rearmed::FlagsSilent) => refuse(503, HaltWord::SwitchSilent, "flags_silent"),
@@ -133,6 +139,22 @@ async fn resume(deps: &Deps, visit: &Visit<'_>, scope: &Scope, form: &Fields) ->
                 "it is not known whether a resume arrived"
             );
             refuse(503, HaltWord::ResumeUnknown, "unknown")
+        }
+    }
+}
+
+/// Keeps the wish to start what waits, if it was said. The resume stands, whatever becomes of it.
+async fn start_waiting(deps: &Deps, visit: &Visit<'_>, scope: &Scope, form: &Fields, epoch: Epoch) -> String {
+    if *scope != Scope::Global || form.get("waiting") != Some("start") {
+        return visit.url("");
+    }
+    let actor = Actor::Person(visit.visitor.link.person.clone());
+    let wish = StartWaiting { actor, epoch, before_ms: deps.now_ms().saturating_add(1) };
+    match deps.ledger.wish_to_start(&wish).await {
+        Ok(()) => visit.url_saying("starting"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "what waits could not be started");
+            visit.url_saying("left")
         }
     }
 }
@@ -199,7 +221,7 @@ async fn show(
     visit: &Visit<'_>,
     scope: &Scope,
     refusal: Option<&Refusal>,
-    why: &str,
+    typed: &Fields,
 ) -> Response {
     let sight = match visit.sight().await {
         Ok(sight) => sight,
@@ -219,18 +241,38 @@ async fn show(
         Some(_) => None,
         None => deps.ledger.held().await.ok().map(|held| held.len()),
     };
-    let form = Form { deps, visit, sight: &sight, customer, why };
+    let form = Form { deps, visit, sight: &sight, customer, waiting, typed };
     let title = form.title();
     let body = html! {
-        div class="p short f-halt" { p { b { "■ " (form.since()) } } }
+        div class="p short f-halt" { p { b { "■ " (since(visit, &sight, customer)) } } }
         h1 { (title) }
         @if let Some(refusal) = refusal { p class="bad" role="alert" { (refusal.text) } }
-        (form.waiting(waiting))
+        (form.waiting())
         (form.render().await)
         p { a class="go" href=(visit.url("")) { (visit.say(HaltWord::KeepHalted)) } }
     };
     let status = refusal.map_or(200, |refusal| refusal.status);
     Response::html(status, &page::framed(deps, visit, &title.0, "", body))
+}
+
+/// "HALTED since 02:14:09, by you".
+pub(crate) fn since(visit: &Visit<'_>, sight: &Sight, customer: Option<&HaltedCustomer>) -> Markup {
+    let seen = &sight.seen;
+    let word = State::Halted.word(visit.lang);
+    let (by, at) = match (customer, &seen.control) {
+        (Some(customer), _) => (&customer.by, customer.at),
+        (None, Control::Halted { by, at }) => (by, *at),
+        (None, Control::Armed | Control::NotYetArmed | Control::Silent) => return html! { (word) },
+    };
+    let who = match by {
+        By::You => visit.say(HaltWord::You),
+        By::Name(name) => name,
+        By::Cap(_) => visit.say(HaltWord::ACap),
+        By::Flag => visit.say(HaltWord::TheSwitchStore),
+    };
+    let time = Piece::Html(seen.zone.stamp(at, seen.now, visit.lang));
+    let pieces = [("word", Piece::Text(word)), ("time", time), ("who", Piece::Text(who))];
+    phrase(visit.say(HaltWord::Since), &pieces)
 }
 
 /// Paints the form.
@@ -239,7 +281,10 @@ struct Form<'a> {
     visit: &'a Visit<'a>,
     sight: &'a Sight,
     customer: Option<&'a HaltedCustomer>,
-    why: &'a str,
+    /// How many events wait; `None` when that is not known or not asked.
+    waiting: Option<usize>,
+    /// What was sent before and refused.
+    typed: &'a Fields,
 }
 
 impl Form<'_> {
@@ -258,32 +303,12 @@ impl Form<'_> {
         }
     }
 
-    /// "HALTED since 02:14:09, by you".
-    fn since(&self) -> Markup {
-        let seen = &self.sight.seen;
-        let word = State::Halted.word(self.visit.lang);
-        let (by, at) = match (self.customer, &seen.control) {
-            (Some(customer), _) => (&customer.by, customer.at),
-            (None, Control::Halted { by, at }) => (by, *at),
-            (None, Control::Armed | Control::NotYetArmed | Control::Silent) => return html! { (word) },
-        };
-        let who = match by {
-            By::You => self.visit.say(HaltWord::You),
-            By::Name(name) => name,
-            By::Cap(_) => self.visit.say(HaltWord::ACap),
-            By::Flag => self.visit.say(HaltWord::TheSwitchStore),
-        };
-        let time = Piece::Html(seen.zone.stamp(at, seen.now, self.visit.lang));
-        let pieces = [("word", Piece::Text(word)), ("time", time), ("who", Piece::Text(who))];
-        phrase(self.visit.say(HaltWord::Since), &pieces)
-    }
-
-    fn waiting(&self, waiting: Option<usize>) -> Markup {
+    fn waiting(&self) -> Markup {
         let say = |word: HaltWord| self.visit.say(word);
         let customers = self.sight.seen.customers.len();
         html! {
             p {
-                @match waiting {
+                @match self.waiting {
                     None => {}
                     Some(0) => { (say(HaltWord::NoneWaiting)) " " }
                     Some(1) => { (say(HaltWord::OneWaiting)) " " }
@@ -320,8 +345,11 @@ impl Form<'_> {
                 input type="hidden" name="generation" value=(shown.generation);
                 input type="hidden" name="seq" value=(shown.seq);
                 (self.modes())
+                (self.waiting_choice())
                 label for="w" { (say(why)) }
-                textarea id="w" name="why" rows="2" minlength="10" maxlength="300" required { (self.why) }
+                textarea id="w" name="why" rows="2" minlength="10" maxlength="300" required {
+                    (self.typed.get("why").unwrap_or_default())
+                }
                 label for="n" { (say(HaltWord::YourPin)) }
                 input id="n" name="pin" type="password" inputmode="numeric" required
                     autocomplete="current-password";
@@ -340,14 +368,41 @@ impl Form<'_> {
         let tools = live.join(", ");
         html! {
             @if !live.is_empty() {
-                label { (self.visit.say(HaltWord::StartIn)) }
-                label class="pick" {
-                    input type="radio" name="start" value="dry_run" checked;
-                    (self.visit.say(HaltWord::StartDry))
+                fieldset {
+                    legend { (self.visit.say(HaltWord::StartIn)) }
+                    (self.pick("start", ["dry_run", "as_before"], [
+                        html! { (self.visit.say(HaltWord::StartDry)) },
+                        phrase(self.visit.say(HaltWord::StartAsBefore), &[("tools", Piece::Text(&tools))]),
+                    ]))
                 }
+            }
+        }
+    }
+
+    /// What becomes of the events that wait: nothing, unless she says so.
+    fn waiting_choice(&self) -> Markup {
+        let say = |word: HaltWord| html! { (self.visit.say(word)) };
+        html! {
+            @if self.waiting.is_some_and(|waiting| waiting > 0) {
+                fieldset {
+                    legend { (say(HaltWord::WaitingHead)) }
+                    (self.pick("waiting", ["leave", "start"], [
+                        say(HaltWord::WaitingLeave), say(HaltWord::WaitingStart),
+                    ]))
+                }
+            }
+        }
+    }
+
+    /// Two choices; the first one holds unless the second was sent before.
+    fn pick(&self, name: &str, values: [&str; 2], texts: [Markup; 2]) -> Markup {
+        let [_, second] = values;
+        let chosen = if self.typed.get(name) == Some(second) { 1 } else { 0 };
+        html! {
+            @for (nth, (value, text)) in values.into_iter().zip(texts).enumerate() {
                 label class="pick" {
-                    input type="radio" name="start" value="as_before";
-                    (phrase(self.visit.say(HaltWord::StartAsBefore), &[("tools", Piece::Text(&tools))]))
+                    input type="radio" name=(name) value=(value) checked[nth == chosen];
+                    (text)
                 }
             }
         }

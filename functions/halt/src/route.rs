@@ -1,5 +1,5 @@
 //! Which page for which path and key. Must never change anything on a GET, whatever its query.
-use crate::{Deps, enrol, fails, page, press, resume, words::HaltWord};
+use crate::{Deps, enrol, fails, note, page, press, resume, words::HaltWord};
 use interlock::{People, Role};
 use sight::Sight;
 use web::{Lang, Link, LinkKind, Method, Request, Response};
@@ -64,6 +64,13 @@ impl<'a> Visit<'a> {
         format!("{}{rest}{language}", self.visitor.base)
     }
 
+    /// The halt page, saying besides what was done.
+    pub(crate) fn url_saying(&self, notice: &str) -> String {
+        let url = self.url("");
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}n={notice}")
+    }
+
     /// The same page in the other language.
     pub(crate) fn url_in(&self, lang: Lang) -> String {
         format!("{}?l={}", self.visitor.base, lang.code())
@@ -123,8 +130,11 @@ async fn dispatch(deps: &Deps, request: &Request, post: bool) -> Response {
         ("s", ["resume", of @ ..], _) if of.len() <= 1 => {
             resume::answer(deps, &visit, of.first().copied(), post).await
         }
+        ("s", ["note", of @ ..], _) if of.len() <= 1 => {
+            note::answer(deps, &visit, of.first().copied(), post).await
+        }
         // INVARIANT (I9): a link in a ping can see and halt, and nothing else.
-        ("p", ["resume", ..], _) => resume::refused_for_slack(&visit),
+        ("p", ["resume" | "note", ..], _) => resume::refused_for_slack(deps, &visit, post).await,
         ("s" | "p", [] | ["fails"], true) => Response::method_not_allowed("GET, HEAD"),
         ("s" | "p", ["halt"], false) => Response::method_not_allowed("POST"),
         _ => visit.gone(),

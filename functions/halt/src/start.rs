@@ -57,6 +57,7 @@ impl Deps {
                 deputy_phone: settings.deputy_phone.clone(),
                 halt_url: settings.public_halt_url.clone(),
                 console_url: settings.public_console_url.clone(),
+                hubspot_app_url: settings.hubspot_app_url(),
             },
         };
         if tokio::time::timeout(ZONE_TIMEOUT, deps.refresh_zone()).await.is_err() {

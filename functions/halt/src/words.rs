@@ -22,10 +22,13 @@ web::words! {
         NewDay: "A new budget day starts 00:00 {city}. The agent stays halted.",
             "Een nieuwe budgetdag begint om 00:00 {city}. De agent blijft gestopt.";
         LookBold: "Look in HubSpot yourself:", "Kijk zelf in HubSpot:";
-        LookText: "See whether each change is there, then note it in the console. It is never sent again by \
-         itself.",
-            "Zie of elke wijziging er staat en noteer het in de console. Ze wordt nooit vanzelf opnieuw \
-             verstuurd.";
+        LookText: "Note in the console what you found. Nothing is sent again by itself.",
+            "Noteer in de console wat je vond. Niets wordt vanzelf opnieuw verstuurd.";
+        ShowsStage: "It shows “{after}” if the write arrived, “{before}” if not.",
+            "Er staat “{after}” als de wijziging is aangekomen, “{before}” als dat niet zo is.";
+        ShowsOther: "It is there if the write arrived, and missing if not.",
+            "Het staat er als de wijziging is aangekomen, en ontbreekt als dat niet zo is.";
+        OpenDeal: "Open deal {deal} in HubSpot", "Deal {deal} openen in HubSpot";
         DoThisBold: "Do this: press HALT.", "Doe dit: druk op HALT.";
         DoThis: "Otherwise the agent may start again when the switch comes back.",
             "Anders kan de agent weer starten als de schakelaar terugkomt.";
@@ -62,6 +65,14 @@ web::words! {
         ResumeLink: "Resume the agent… (asks why, and your PIN)", "Hervatten… (vraagt waarom, en je pincode)";
         StartLink: "Start in dry-run… (asks why, and your PIN)",
             "Starten op proef… (vraagt waarom, en je pincode)";
+        NoteLink: "Add a note…", "Notitie toevoegen…";
+        NoteTitle: "Add a note", "Notitie toevoegen";
+        NoteLabel: "What happened?", "Wat is er gebeurd?";
+        NoteButton: "Add the note", "De notitie toevoegen";
+        NoteEmpty: "The note is empty. Nothing was added.", "De notitie is leeg. Er is niets toegevoegd.";
+        NoteLost: "The note could not be kept. The halt stands. Try again.",
+            "De notitie kon niet bewaard worden. De stop blijft. Probeer het opnieuw.";
+        Noted: "Your note is in the log.", "Je notitie staat in het logboek.";
         OwnKey: "This is {name}’s key. It can halt, never resume without a PIN.",
             "Dit is de sleutel van {name}. Stoppen kan altijd, hervatten alleen met pincode.";
         PlainKey: "This key can halt, never resume without a PIN.",
@@ -111,12 +122,16 @@ web::words! {
         ACap: "a cap", "een limiet";
         TheSwitchStore: "the switch store", "de schakelaar";
         NoneWaiting: "No events are waiting.", "Er wachten geen gebeurtenissen.";
-        OneWaiting: "1 event is waiting. It stays in the console’s list, where it is started or discarded.",
-            "1 gebeurtenis wacht. Ze blijft in de lijst van de console, waar ze gestart of weggegooid wordt.";
-        ManyWaiting: "{n} events are waiting. They stay in the console’s list, where each is started or \
-         discarded.",
-            "{n} gebeurtenissen wachten. Ze blijven in de lijst van de console, waar elk gestart of \
-             weggegooid wordt.";
+        OneWaiting: "1 event is waiting.", "1 gebeurtenis wacht.";
+        ManyWaiting: "{n} events are waiting.", "{n} gebeurtenissen wachten.";
+        WaitingHead: "What is waiting", "Wat er wacht";
+        WaitingLeave: "Leave it in the console’s list, where each event is started or discarded",
+            "In de lijst van de console laten, waar elke gebeurtenis gestart of weggegooid wordt";
+        WaitingStart: "Start it all in dry-run", "Alles starten op proef";
+        WaitingStarting: "What was waiting starts within a minute, in dry-run.",
+            "Wat wachtte, start binnen een minuut, op proef.";
+        WaitingLeft: "What was waiting could not be started. It is in the console’s list.",
+            "Wat wachtte, kon niet gestart worden. Het staat in de lijst van de console.";
         NeverHalfWay: "Runs that were stopped stay stopped: they are never picked up half-way.",
             "Gestopte runs blijven gestopt: ze worden nooit halverwege opgepakt.";
         CustomersStay: "Halted customers stay halted: {n}.", "Gestopte klanten blijven gestopt: {n}.";

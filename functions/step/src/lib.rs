@@ -16,6 +16,7 @@ mod sweep;
 mod think;
 mod trail;
 mod trip;
+mod waiting;
 
 pub use error::StepError;
 pub use lag::LogLag;

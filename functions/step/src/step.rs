@@ -3,7 +3,7 @@ use crate::{Deps, Invocation, StepError, act, close, open, think};
 use interlock::{DEADLINE_MARGIN_MS, Go, Standing};
 use ledger::{Claim, Claimed, Commit, Leased, Run, RunBound, RunStatus, Stored, Transcript};
 use serde::{Deserialize, Serialize};
-use types::{CustomerId, Reason, RunId};
+use types::{CustomerId, Mode, Reason, RunId};
 
 /// What the state machine hands over: ids only, because its history cannot be erased.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -170,8 +170,11 @@ impl InHand<'_> {
         if self.run.bound.is_some() {
             return Ok(());
         }
-        self.run.bound =
-            Some(RunBound { epoch: go.epoch(), generation: go.generation(), modes: go.modes().clone() });
+        let mut modes = go.modes().clone();
+        if self.run.dry_since.is_some() {
+            modes.values_mut().for_each(|mode| *mode = Mode::DryRun);
+        }
+        self.run.bound = Some(RunBound { epoch: go.epoch(), generation: go.generation(), modes });
         match self.deps.ledger.commit(&mut self.run, Commit::default()).await? {
             Stored::Yes => Ok(()),
             Stored::Raced => Err(StepError::Raced),

@@ -1,7 +1,7 @@
 //! The effects sweep, every minute: nothing that was begun stays without an end. Must never send a write
 //! again.
 use crate::trail::READ_BACK_MS;
-use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip};
+use crate::{Deps, HOLDFAST_ACTOR, Invocation, StepError, trip, waiting};
 use gate::{Context, Kind, Plan, ReadBack};
 use ledger::{Commit, Entry, Intent, IntentOutcome, IntentState, Opened, Run, Stored};
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub struct EffectSweep {
     pub reservations: u32,
     /// Runs started again by the same name.
     pub started: u32,
+    /// Runs started that had waited, as a person wished.
+    pub waiting_started: u32,
     /// Pings sent again.
     pub pings: u32,
 }
@@ -60,6 +62,7 @@ pub(crate) async fn sweep(deps: &Deps, _invocation: &Invocation) -> Result<Effec
         deps.ledger.mark_started(&key).await?;
         swept.started = swept.started.saturating_add(1);
     }
+    swept.waiting_started = Box::pin(waiting::start(deps)).await?;
     for ping in deps.ledger.pings().await? {
         trip::send(deps, &ping).await?;
         swept.pings = swept.pings.saturating_add(1);

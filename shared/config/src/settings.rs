@@ -10,6 +10,9 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 /// Act asks of the logs of those who use such a system.
 pub const RETENTION_DAYS_MIN: u32 = 183;
 
+/// The vendor's own address: only there do links to records make sense.
+const HUBSPOT: &str = "https://api.hubapi.com";
+
 /// Everything that is fixed for the life of a process. Secrets are kept apart: [`crate::Secrets`].
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -81,7 +84,7 @@ impl Settings {
     pub fn from_map(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsErrors> {
         let mut read = Reader { lookup: &lookup, problems: Vec::new() };
         let settings = Self {
-            hubspot_base_url: read.url("HUBSPOT_BASE_URL").unwrap_or_else(|| "https://api.hubapi.com".into()),
+            hubspot_base_url: read.url("HUBSPOT_BASE_URL").unwrap_or_else(|| HUBSPOT.into()),
             hubspot_api_version: read
                 .checked("HUBSPOT_API_VERSION", "a dated version such as 2026-09", is_dated_version)
                 .unwrap_or_else(|| "2026-09".into()),
@@ -146,6 +149,12 @@ impl Settings {
             secrets: SecretName::ALL.iter().filter_map(|name| Some((*name, read.secret(*name)?))).collect(),
         };
         if read.problems.is_empty() { Ok(settings) } else { Err(SettingsErrors(read.problems)) }
+    }
+
+    /// Where HubSpot shows its records to people; `None` while a stand-in takes its place.
+    #[must_use]
+    pub fn hubspot_app_url(&self) -> Option<String> {
+        (self.hubspot_base_url == HUBSPOT).then(|| "https://app.hubspot.com".to_owned())
     }
 
     /// The name of this install's audit log, in its checkpoints: `holdfast/<prefix>`.

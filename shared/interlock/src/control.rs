@@ -118,7 +118,12 @@ impl Control {
         };
         let (live, overdue): (Vec<_>, Vec<_>) =
             self.in_flight.values().filter(within).partition(|held| held.deadline_ms > now_ms);
-        let unknown = self.unknown.values().filter(within).chain(overdue).collect();
+        let mut unknown: Vec<_> = self.unknown.values().filter(within).chain(overdue).collect();
+        let mut live = live;
+        for held in [&mut live, &mut unknown] {
+            // Oldest first: permits lie in the item by their random ids.
+            held.sort_by_key(|held| held.granted_ms);
+        }
         (live, unknown)
     }
 

@@ -16,6 +16,7 @@ mod outbox;
 mod request;
 mod run;
 mod transcript;
+mod waiting;
 
 pub use admit::Admitted;
 pub use again::Again;
@@ -31,6 +32,7 @@ pub use run::{
     sha256_hex,
 };
 pub use transcript::{Claimed, Commit, Leased, Message, Opened, Stored, Transcript};
+pub use waiting::StartWaiting;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;

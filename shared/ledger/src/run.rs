@@ -166,6 +166,10 @@ pub struct Run {
     /// The run that this one starts again, if a person started it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<Follows>,
+    /// Set when a person started it in dry-run, with everything that waited: the epoch of her resume. Its
+    /// tools stay dry, whatever is turned on.
+    #[serde(default)]
+    pub dry_since: Option<Epoch>,
     /// The revision that a change must still find. Not part of the stored body.
     #[serde(skip)]
     pub rev: u64,
@@ -197,6 +201,7 @@ impl Run {
             parked_since_ms: None,
             ended_ms: None,
             waited_for_deal: false,
+            dry_since: None,
             follows: None,
             rev: 0,
             claim: None,

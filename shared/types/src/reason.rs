@@ -108,6 +108,8 @@ pub enum Reason {
     SubjectErased,
     /// The run that this one starts again did exactly that.
     DoneBefore,
+    /// A resume without reason, right PIN, right key or our own form.
+    ResumeRefused,
 }
 codes!(Reason {
     HaltedGlobal = "halted_global",
@@ -160,6 +162,7 @@ codes!(Reason {
     AuditBehind = "audit_behind",
     SubjectErased = "subject_erased",
     DoneBefore = "done_before",
+    ResumeRefused = "resume_refused",
 });
 
 #[cfg(test)]

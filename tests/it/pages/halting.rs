@@ -163,6 +163,9 @@ fn resuming_asks_for_a_reason_and_a_pin_and_leaves_a_customers_halt() {
             assert!(refused.html.contains(why), "what was typed is gone");
             site.halt_get("").await.says(&["HALTED Nothing in flight."]);
         }
+        let rows = Box::pin(site.scene.rows()).await;
+        let refused = rows.iter().filter(|row| row.reason.as_deref() == Some("resume_refused"));
+        assert_eq!(refused.count(), 3, "each refused resume has its row in the log");
         let typed = [("why", "looked at everything"), ("pin", pin.as_str())];
         let mut foreign = form.form(&format!("{}/resume", site.key()));
         foreign.extend(typed.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -1,130 +1,171 @@
-//! How the pages look in a real browser. Must never keep a picture of anything but the running product.
+//! Every state and page in a real browser: size, reach, weight, what it asks for, a picture of each. Must
+//! never keep a picture of anything but the running product.
+use super::browser::{Browser, Tab};
 use super::*;
+use crate::door::Door;
+use crate::servers::RealRedis;
 
 /// The sizes that a phone and a desk have.
-const PHONE: (u32, u32) = (390, 844);
+pub(super) const PHONE: (u32, u32) = (390, 844);
+const NARROW: (u32, u32) = (320, 568);
+const LYING: (u32, u32) = (844, 390);
 const DESK: (u32, u32) = (1280, 800);
+/// The text sizes: everybody's, and 200 %.
+const TEXT: u32 = 16;
+const LARGE_TEXT: u32 = 32;
 
-/// `/shot/<width>x<height>/halt/..` and the same of the console: a page in a frame of exactly that size, with
-/// what a browser measured of it. `/halt/..` and `/console/..`: the page itself, signed in, free to be
-/// framed.
-pub(super) fn camera_of(halt: Handler, console: Handler, session: Arc<Mutex<String>>) -> Handler {
-    Arc::new(move |mut event: Value| {
-        let (halt, console, session) = (Arc::clone(&halt), Arc::clone(&console), Arc::clone(&session));
-        Box::pin(async move {
-            let path = event["rawPath"].as_str().unwrap_or_default().to_owned();
-            if let Some(shot) = path.strip_prefix("/shot/") {
-                let query = event["rawQueryString"].as_str().unwrap_or_default();
-                return Ok(frame_of(shot, query));
-            }
-            let (handler, rest) = match (path.strip_prefix("/halt"), path.strip_prefix("/console")) {
-                (Some(rest), _) => (halt, rest),
-                (None, Some(rest)) => (console, rest),
-                (None, None) => return Err(format!("nothing at {path}")),
-            };
-            event["rawPath"] = rest.into();
-            event["requestContext"]["http"]["path"] = rest.into();
-            event["cookies"] = Value::from(vec![session.lock().expect("a lock").clone()]);
-            let mut answer = handler(event).await?;
-            // A frame is the only way to give a page a phone's width; everything else of the policy stays.
-            if let Some(policy) = answer["headers"]["content-security-policy"].as_str() {
-                let policy = policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'");
-                answer["headers"]["content-security-policy"] = policy.into();
-            }
-            Ok(answer)
-        })
-    })
-}
+/// The most bytes of a halt page with its headers, and of a console page: one flight, and a quick second.
+const HALT_BYTES_MAX: u64 = 14_000;
+const CONSOLE_BYTES_MAX: u64 = 60 * 1024;
 
-fn frame_of(shot: &str, query: &str) -> Value {
-    let (size, path) = shot.split_once('/').unwrap_or((shot, ""));
-    let (width, height) = size.split_once('x').unwrap_or_default();
-    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    let html = format!(
-        "<!doctype html><title>shot</title><style>body{{margin:0}}iframe{{border:0;display:block}}</style>\
-         <iframe width={width} height={height} src='/{path}{query}'></iframe><pre id=m hidden></pre><script>\
-         onload=()=>{{const f=document.querySelector('iframe'),d=f.contentDocument,r=d.documentElement,\
-         h=[...d.querySelectorAll('button')].find(b=>b.textContent.startsWith('HALT')),\
-         b=h?h.getBoundingClientRect():null,t=e=>e.tagName+':'+(e.getAttribute('href')||e.name||e.className);\
-         m.textContent=JSON.stringify({{wide:r.scrollWidth,tall:r.scrollHeight,title:d.title,\
-         halt:b&&{{top:b.top,bottom:b.bottom,height:b.height,width:b.width}},\
-         out:[...d.querySelectorAll('main *,header *,nav *')].filter(e=>e.getBoundingClientRect().right>{width}+1\
-         &&e.closest('nav')===null).map(t).slice(0,5),\
-         alien:d.querySelectorAll('img,iframe,object,embed,link[rel=stylesheet],script[src]').length,\
-         h1:d.querySelectorAll('h1').length}})}}</script>"
-    );
-    json!({"statusCode": 200, "headers": {"content-type": "text/html; charset=utf-8"}, "body": html})
-}
+/// What stands where on the page. `near`: how far from HALT the nearest other thing is that can be tapped.
+const MEASURE: &str = "(()=>{const d=document,r=d.documentElement,\
+    box=e=>e.getBoundingClientRect(),seen=e=>e.checkVisibility()&&box(e).width>0,\
+    h=d.querySelector('.halt button')||[...d.querySelectorAll('button')].find(b=>b.textContent.startsWith('HALT')),\
+    b=h&&box(h),far=o=>{const q=box(o);return Math.hypot(Math.max(q.left-b.right,b.left-q.right,0),\
+    Math.max(q.top-b.bottom,b.top-q.bottom,0))},\
+    t=e=>e.tagName+':'+(e.getAttribute('href')||e.name||e.className),\
+    all=[...d.querySelectorAll('a,button,input:not([type=hidden]),textarea,select,summary')].filter(seen);\
+    return{wide:r.scrollWidth,inner:innerWidth,tall:innerHeight,\
+    halt:b&&{top:b.top,bottom:b.bottom,height:b.height,width:b.width},\
+    near:b?Math.min(1e4,...all.filter(e=>e!==h&&!h.contains(e)).map(far)):null,\
+    small:all.filter(e=>{const q=box(e);return e.tagName!='INPUT'&&!e.closest('p,li,td,th,label,nav')&&q.height<44})\
+    .map(t),\
+    out:[...d.querySelectorAll('main *,header *')].filter(e=>seen(e)&&box(e).right>innerWidth+1\
+    &&e.closest('nav,table,pre,.vh')===null).map(t).slice(0,5),\
+    alien:d.querySelectorAll('img,iframe,object,embed,link[rel=stylesheet],script[src]').length,\
+    h1:d.querySelectorAll('h1').length,title:d.title}})()";
 
-/// Chromium, or Chrome.
-fn chromium() -> Option<&'static str> {
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find(|program| {
-        let asked = Command::new(program).arg("--version").stderr(Stdio::null()).output();
-        asked.is_ok_and(|said| said.status.success())
-    })
+/// What the browser measured.
+pub(super) struct Measured(Value);
+
+impl Measured {
+    /// The HALT button stands whole in the first screen; where it begins.
+    fn halt_is_in_sight(&self, name: &str) -> f64 {
+        let halt = &self.0["halt"];
+        let number =
+            |field: &str| halt[field].as_f64().unwrap_or_else(|| panic!("{name} has no HALT: {}", self.0));
+        assert!(number("height") >= 150.0, "{name}: {}", self.0);
+        let tall = self.0["tall"].as_f64().expect("a height");
+        assert!(number("top") >= 0.0 && number("bottom") <= tall + 0.5, "{name}: {}", self.0);
+        number("top")
+    }
 }
 
 /// Takes pictures, and measures.
-struct Camera {
-    program: &'static str,
+pub(super) struct Camera {
+    pub(super) tab: Tab,
     folder: PathBuf,
 }
 
-/// What the browser measured.
-struct Measured(Value);
-
 impl Camera {
-    fn new(program: &'static str) -> Self {
+    /// A browser, or `None` when this test cannot run here.
+    pub(super) async fn new(test: &str) -> Option<Self> {
+        let browser = Browser::start(test).await?;
         let folder = repository().join("tests/output");
         std::fs::create_dir_all(&folder).expect("a folder");
-        Self { program, folder }
+        let tab = browser.tab(PHONE).await;
+        tab.dark(false).await;
+        Some(Self { tab, folder })
     }
 
-    /// Runs the browser once, with a profile of its own, and returns what it printed.
-    async fn browse(&self, (width, height): (u32, u32), url: String, what: String) -> String {
-        let profile = std::env::temp_dir().join(format!("holdfast-chromium-{}", uuid::Uuid::new_v4()));
-        let mut command = tokio::process::Command::new(self.program);
-        command
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
-            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-            .args(["--hide-scrollbars", "--force-device-scale-factor=1", "--disable-dev-shm-usage"])
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(format!("--window-size={},{}", width, height))
-            .args([what, url])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
-        let began = Instant::now();
-        let output = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
-        let _ = std::fs::remove_dir_all(&profile);
-        let output = output.unwrap_or_else(|_| panic!("the browser hangs since {:?}", began.elapsed()));
-        String::from_utf8_lossy(&output.expect("a browser").stdout).into_owned()
+    /// A picture in `tests/output/` of what the tab shows.
+    pub(super) async fn keep(&self, name: &str) {
+        std::fs::write(self.folder.join(format!("{name}.png")), self.tab.picture().await).expect("a picture");
     }
 
-    /// One page in one size: a picture in `tests/output/`, and what the browser measured.
-    async fn take(&self, site: &Site, size: (u32, u32), page: &str, name: &str) -> Measured {
+    /// The page as it stands, without opening it again: every size, light and dark.
+    pub(super) async fn in_every_look(&self, name: &str) {
+        let mut tops = Vec::new();
+        let shots = [
+            (PHONE, TEXT, false, ""),
+            (PHONE, TEXT, true, "-dark"),
+            (NARROW, TEXT, false, ""),
+            (LYING, TEXT, false, ""),
+            (PHONE, LARGE_TEXT, false, "-200"),
+        ];
+        for ((width, height), text, dark, mark) in shots {
+            self.tab.size((width, height)).await;
+            self.tab.text(text).await;
+            self.tab.dark(dark).await;
+            self.tab.eval("scrollTo(0,0)").await;
+            let name = format!("halt-{name}{mark}-{width}x{height}");
+            self.keep(&name).await;
+            let measured = Measured(self.tab.eval(MEASURE).await);
+            assert!(measured.0["wide"].as_u64() <= measured.0["inner"].as_u64(), "{name}: {}", measured.0);
+            let top = measured.halt_is_in_sight(&name);
+            if (width, height) == PHONE && text == TEXT {
+                tops.push(top);
+            }
+        }
+        halt_stays(&tops);
+        self.tab.size(PHONE).await;
+        self.tab.text(TEXT).await;
+        self.tab.dark(false).await;
+    }
+
+    /// One page in one size: a picture, and what the browser measured. It asked for one thing, of us.
+    async fn take(&self, size: (u32, u32), url: &str, name: &str, bytes_max: u64) -> Measured {
         let (width, height) = size;
-        let file = self.folder.join(format!("{name}-{width}x{height}.png"));
-        let url = format!("{}/shot/{width}x{height}{page}", site.camera);
-        let _ = std::fs::remove_file(&file);
-        self.browse(size, url.clone(), format!("--screenshot={}", file.display())).await;
-        let picture = std::fs::read(&file).unwrap_or_else(|error| panic!("no picture of {name}: {error}"));
-        assert_eq!(png_size(&picture), Some(size), "{name}");
-        let shown = self.browse(size, url, "--dump-dom".to_owned()).await;
-        let measured =
-            shown.split_once("<pre id=\"m\" hidden=\"\">").and_then(|(_, rest)| rest.split_once("</pre>"));
-        let (measured, _) = measured.unwrap_or_else(|| panic!("nothing was measured of {name}: {shown}"));
-        let measured = measured.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-        let measured: Value =
-            serde_json::from_str(&measured).unwrap_or_else(|error| panic!("{error}: {measured}"));
+        self.tab.size(size).await;
+        let mut events = self.tab.events();
+        self.tab.open(url).await;
+        self.keep(&format!("{name}-{width}x{height}")).await;
+        let measured = self.tab.eval(MEASURE).await;
+        let events = events.so_far(&["Network.requestWillBeSent", "Network.loadingFinished"]);
+        let asked: Vec<&str> = events
+            .iter()
+            .filter_map(|event| event["request"]["url"].as_str())
+            .filter(|url| !url.starts_with("data:"))
+            .collect();
+        assert_eq!(asked, [url], "{name} asks for more than itself");
+        let bytes = events.iter().filter_map(|event| event["encodedDataLength"].as_u64()).max();
+        assert!(bytes.is_some_and(|bytes| bytes <= bytes_max), "{name} is heavy: {bytes:?}");
         assert_eq!(measured["out"], json!([]), "{name} at {width}: beyond the edge: {measured}");
         assert!(
-            measured["wide"].as_u64() <= Some(width.into()),
-            "{name} scrolls sideways at {width}: {measured}"
+            measured["wide"].as_u64() <= measured["inner"].as_u64(),
+            "{name} scrolls sideways: {measured}"
         );
+        assert!(measured["inner"].as_u64() <= Some(width.into()), "{name} grew wider: {measured}");
         assert_eq!(measured["alien"], 0, "{name}: {measured}");
         assert_eq!(measured["h1"], 1, "{name}: {measured}");
         Measured(measured)
+    }
+
+    /// A page of the halt function in every size, light and dark, and in Dutch. Where HALT begins at 390.
+    async fn halt_page(&self, site: &Site, name: &str, offers_halt: bool) -> Vec<f64> {
+        let url = format!("{}{}", site.halt, site.key());
+        let mut tops = Vec::new();
+        let shots = [
+            (PHONE, TEXT, false, "en", ""),
+            (PHONE, TEXT, false, "nl", "-nl"),
+            (PHONE, TEXT, true, "en", "-dark"),
+            (NARROW, TEXT, false, "en", ""),
+            (LYING, TEXT, false, "en", ""),
+            (PHONE, LARGE_TEXT, false, "en", "-200"),
+        ];
+        for (size, text, dark, lang, mark) in shots {
+            self.tab.text(text).await;
+            self.tab.dark(dark).await;
+            let name = format!("halt-{name}{mark}");
+            let measured = self.take(size, &format!("{url}?l={lang}"), &name, HALT_BYTES_MAX).await;
+            assert_eq!(measured.0["small"], json!([]), "{name}: too small to tap: {}", measured.0);
+            if !offers_halt {
+                assert!(measured.0["halt"].is_null(), "{name}: {}", measured.0);
+                continue;
+            }
+            let top = measured.halt_is_in_sight(&name);
+            let near = measured.0["near"].as_f64().expect("a distance");
+            if text == TEXT {
+                assert!(near >= 20.0, "{name}: something to tap {near} px from HALT: {}", measured.0);
+            }
+            if size == PHONE && text == TEXT {
+                tops.push(top);
+            }
+        }
+        self.tab.text(TEXT).await;
+        self.tab.dark(false).await;
+        tops
     }
 
     /// The tracked picture, made anew when `BLESS=1`.
@@ -136,127 +177,162 @@ impl Camera {
         }
         let picture =
             std::fs::read(&tracked).unwrap_or_else(|error| panic!("{}: {error}; BLESS=1", tracked.display()));
-        assert!(png_size(&picture).is_some() && picture.len() <= 200_000, "{}", tracked.display());
+        assert!(picture.starts_with(b"\x89PNG") && picture.len() <= 200_000, "{}", tracked.display());
     }
 }
 
-impl Measured {
-    /// The HALT button stands whole in the first screen.
-    fn halt_is_in_sight(&self, name: &str, height: u32) -> f64 {
-        let halt = &self.0["halt"];
-        let number =
-            |field: &str| halt[field].as_f64().unwrap_or_else(|| panic!("{name} has no HALT: {}", self.0));
-        assert!(number("height") >= 150.0, "{name}: {}", self.0);
-        assert!(number("top") >= 0.0 && number("bottom") <= f64::from(height) + 0.5, "{name}: {}", self.0);
-        number("top")
-    }
-
-    fn no_halt(&self, name: &str) {
-        assert!(self.0["halt"].is_null(), "{name}: {}", self.0);
-    }
-}
-
-/// Width and height from a PNG's header.
-fn png_size(bytes: &[u8]) -> Option<(u32, u32)> {
-    let number =
-        |at: usize| bytes.get(at..at + 4).and_then(|part| part.try_into().ok()).map(u32::from_be_bytes);
-    bytes.starts_with(b"\x89PNG").then(|| Some((number(16)?, number(20)?)))?
+/// HALT stays where it is from state to state.
+fn halt_stays(tops: &[f64]) {
+    let highest = tops.iter().copied().fold(f64::MAX, f64::min);
+    let lowest = tops.iter().copied().fold(f64::MIN, f64::max);
+    assert!(lowest - highest <= 12.0, "HALT moves between states: {tops:?}");
 }
 
 #[test]
-fn the_halt_page_fits_a_phone_in_every_state() {
-    let Some(program) = chromium() else {
-        not_run("pages::the_halt_page_fits_a_phone_in_every_state", "no chromium");
-        return;
-    };
+fn the_halt_page_fits_every_screen_while_the_agent_runs_and_is_halted() {
     drive(async {
-        let camera = Camera::new(program);
+        let test = "looks::the_halt_page_fits_every_screen_while_the_agent_runs_and_is_halted";
+        let Some(camera) = Camera::new(test).await else { return };
         let mut tops = Vec::new();
         let mut site = Site::new().await;
-        let key = format!("/halt{}", site.key());
-        let shot = async |site: &Site, name: &str, size: (u32, u32)| {
-            camera.take(site, size, &format!("/halt{}", site.key()), &format!("halt-{name}")).await
-        };
-        site.work("batch").await;
-        let dry = shot(&site, "2-dry-run", PHONE).await;
-        tops.push(("2-dry-run", dry.halt_is_in_sight("2-dry-run", PHONE.1)));
+        Box::pin(site.work("batch")).await;
+        tops.extend(camera.halt_page(&site, "2-dry-run", true).await);
         for tool in ["append_note", "set_stage"] {
             site.scene.go_live(tool).await;
         }
-        let running = shot(&site, "1-running", PHONE).await;
-        tops.push(("1-running", running.halt_is_in_sight("1-running", PHONE.1)));
+        tops.extend(camera.halt_page(&site, "1-running", true).await);
         camera.bless("halt-1-running-390x844.png", "halt-page.png");
-        shot(&site, "1-running", DESK).await.halt_is_in_sight("1-running", DESK.1);
-        shot(&site, "1-running", (320, 568)).await.halt_is_in_sight("1-running", 568);
-        site.scene.press_halt(&Scope::Customer(Scene::customer(VAN_DIJK))).await;
-        let except = shot(&site, "3-except", PHONE).await;
-        tops.push(("3-except", except.halt_is_in_sight("3-except", PHONE.1)));
-        camera.take(&site, PHONE, &format!("{key}/resume/1234"), "halt-resume-customer").await;
-        let dutch = camera.take(&site, PHONE, &format!("{key}?l=nl"), "halt-3-dutch").await;
-        tops.push(("3-dutch", dutch.halt_is_in_sight("3-dutch", PHONE.1)));
-        let resumed = site.scene.resume(Scope::Customer(Scene::customer(VAN_DIJK))).await;
-        assert!(matches!(resumed, interlock::Rearmed::Done { .. }), "{resumed:?}");
+        let van_dijk = Scope::Customer(Scene::customer(VAN_DIJK));
+        site.scene.press_halt(&van_dijk).await;
+        tops.extend(camera.halt_page(&site, "3-except", true).await);
+        halt_stays(&tops);
+        let url = format!("{}{}", site.halt, site.key());
+        for (page, name) in
+            [("/resume/1234", "resume-customer"), ("/note/1234", "note-customer"), ("/fails", "fails")]
+        {
+            camera.take(PHONE, &format!("{url}{page}"), &format!("halt-{name}"), HALT_BYTES_MAX).await;
+        }
+        assert!(matches!(site.scene.resume(van_dijk).await, interlock::Rearmed::Done { .. }));
         site.permit(1, "set_stage").await;
         site.scene.press_halt(&Scope::Global).await;
-        shot(&site, "4-halting", PHONE).await.no_halt("4-halting");
+        Box::pin(camera.halt_page(&site, "4-halting", false)).await;
         site.scene.clock.advance_ms(70_000);
-        site.scene.sweep_effects().await;
-        shot(&site, "7-unknown", PHONE).await.no_halt("7-unknown");
-
-        let site = Site::new().await;
-        let page = site.halt_get("").await;
-        site.pressed(&page, "/halt", &[]).await;
-        shot(&site, "5-halted", PHONE).await.no_halt("5-halted");
-        shot(&site, "5-halted", DESK).await.no_halt("5-halted");
-        let key = format!("/halt{}", site.key());
-        camera.take(&site, PHONE, &format!("{key}/resume"), "halt-resume").await;
-        camera.take(&site, PHONE, &format!("{key}/fails"), "halt-fails").await;
-
-        let mut site = Site::new().await;
-        site.cap_a_day(UsdNanos(1_000)).await;
-        site.work("reply_4411").await;
-        shot(&site, "6-cap", PHONE).await.no_halt("6-cap");
-
-        let highest = tops.iter().map(|(_, top)| *top).fold(f64::MAX, f64::min);
-        let lowest = tops.iter().map(|(_, top)| *top).fold(f64::MIN, f64::max);
-        assert!(lowest - highest <= 12.0, "HALT moves between states: {tops:?}");
+        Box::pin(site.scene.sweep_effects()).await;
+        Box::pin(camera.halt_page(&site, "7-unknown", false)).await;
+        for (page, name) in [("/resume", "resume-as-before"), ("/note", "note")] {
+            camera.take(PHONE, &format!("{url}{page}"), &format!("halt-{name}"), HALT_BYTES_MAX).await;
+        }
     });
 }
 
 #[test]
-fn the_console_fits_a_phone_and_a_desk() {
-    let Some(program) = chromium() else {
-        not_run("pages::the_console_fits_a_phone_and_a_desk", "no chromium");
-        return;
-    };
+fn the_halt_page_fits_every_screen_before_a_start_and_after_a_cap() {
     drive(async {
-        let camera = Camera::new(program);
+        let test = "looks::the_halt_page_fits_every_screen_before_a_start_and_after_a_cap";
+        let Some(camera) = Camera::new(test).await else { return };
+        let site = Site::over(async |settings| {
+            let mut scene = Scene::unarmed().await;
+            scene.rebuild(|variables| variables.extend(settings)).await;
+            scene
+        })
+        .await;
+        Box::pin(camera.halt_page(&site, "0-not-started", false)).await;
+        let url = format!("{}{}/resume", site.halt, site.key());
+        camera.take(PHONE, &url, "halt-start", HALT_BYTES_MAX).await;
+
         let mut site = Site::new().await;
-        camera.take(&site, PHONE, &format!("/console{}", site.key()), "console-sign-in").await;
+        site.scene.press_halt(&Scope::Global).await;
+        Box::pin(site.work("reply_4411")).await;
+        Box::pin(camera.halt_page(&site, "5-halted", false)).await;
+        let url = format!("{}{}/resume", site.halt, site.key());
+        camera.take(PHONE, &url, "halt-resume", HALT_BYTES_MAX).await;
+
+        let mut site = Site::new().await;
+        Box::pin(site.work("reply_4377")).await;
+        site.cap_a_day(UsdNanos(1_000)).await;
+        Box::pin(site.scene.sweep_effects()).await;
+        Box::pin(site.work("reply_4411")).await;
+        Box::pin(camera.halt_page(&site, "6-cap", false)).await;
+    });
+}
+
+#[test]
+fn the_halt_page_fits_every_screen_when_a_store_is_silent_or_empty() {
+    drive(async {
+        let test = "looks::the_halt_page_fits_every_screen_when_a_store_is_silent_or_empty";
+        let Some(camera) = Camera::new(test).await else { return };
+        let Some(redis) = RealRedis::start(&format!("pages::{test}")).await else { return };
+        let door = Door::to(&Scene::tables_endpoint()).await;
+        let (flags, tables) = (redis.redis.url().to_owned(), door.url.clone());
+        let mut site = Site::over(async |settings| {
+            let change = |variables: &mut BTreeMap<String, String>| {
+                variables.extend(settings);
+                variables.insert("REDIS_URL".to_owned(), flags);
+                variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), tables);
+            };
+            Scene::with(change).await
+        })
+        .await;
+        Box::pin(site.work("reply_4411")).await;
+        let mut tops = camera.halt_page(&site, "2-before", true).await;
+        redis.signal("-STOP");
+        tops.extend(Box::pin(camera.halt_page(&site, "9-unknown", true)).await);
+        site.scene.clock.advance_ms(120_000);
+        tops.extend(Box::pin(camera.halt_page(&site, "8-stopped", true)).await);
+        redis.signal("-CONT");
+        redis.typed::<()>(&["SET", "agent:halted:global", "1"]).await.expect("typed");
+        tops.extend(Box::pin(camera.halt_page(&site, "10c-by-hand", true)).await);
+        door.shut();
+        Box::pin(camera.halt_page(&site, "10b-one-switch", false)).await;
+        door.open();
+        redis.typed::<()>(&["FLUSHALL"]).await.expect("typed");
+        Box::pin(camera.halt_page(&site, "10-emptied", false)).await;
+        halt_stays(&tops);
+    });
+}
+
+/// The pages of the console, each by a name for its picture.
+async fn console_pages(site: &mut Site) -> Vec<(&'static str, String)> {
+    for events in ["batch", "reply_4377", "reply_4499"] {
+        Box::pin(site.work(events)).await;
+    }
+    let run_id = Scene::run_of(&Scene::events("reply_4411")[0]);
+    let moved =
+        site.scene.calls(&run_id).await.into_iter().find(|row| row.verb == "set_stage").expect("a call");
+    vec![
+        ("today", "/".to_owned()),
+        ("would-have", "/would-have".to_owned()),
+        ("tools", "/tools".to_owned()),
+        ("writes", "/tools/set_stage/writes".to_owned()),
+        ("drafts", "/drafts".to_owned()),
+        ("audit", "/audit?q=4411".to_owned()),
+        ("row", format!("/audit/{}", moved.seq)),
+        ("run", format!("/runs/{run_id}")),
+        ("pipeline", "/pipeline".to_owned()),
+        ("budgets", "/budgets".to_owned()),
+        ("data-requests", "/data-requests".to_owned()),
+        ("waiting", "/waiting".to_owned()),
+        ("people", "/people".to_owned()),
+    ]
+}
+
+#[test]
+fn the_console_fits_a_phone_and_a_desk() {
+    drive(async {
+        let Some(camera) = Camera::new("looks::the_console_fits_a_phone_and_a_desk").await else { return };
+        let mut site = Site::new().await;
+        let url = format!("{}{}", site.console, site.key());
+        camera.take(PHONE, &url, "console-sign-in", CONSOLE_BYTES_MAX).await;
         site.sign_in().await;
-        for events in ["batch", "reply_4377", "reply_4499"] {
-            site.work(events).await;
-        }
-        let run_id = Scene::run_of(&Scene::events("reply_4411")[0]);
-        let moved =
-            site.scene.calls(&run_id).await.into_iter().find(|row| row.verb == "set_stage").expect("a call");
-        let pages = [
-            ("today", "/".to_owned()),
-            ("would-have", "/would-have".to_owned()),
-            ("tools", "/tools".to_owned()),
-            ("writes", "/tools/set_stage/writes".to_owned()),
-            ("drafts", "/drafts".to_owned()),
-            ("audit", "/audit?q=4411".to_owned()),
-            ("row", format!("/audit/{}", moved.seq)),
-            ("run", format!("/runs/{run_id}")),
-            ("pipeline", "/pipeline".to_owned()),
-            ("budgets", "/budgets".to_owned()),
-            ("waiting", "/waiting".to_owned()),
-            ("people", "/people".to_owned()),
-        ];
-        for (name, path) in pages {
-            for size in [DESK, PHONE] {
-                camera.take(&site, size, &format!("/console{path}"), &format!("console-{name}")).await;
+        let (name, value) =
+            site.cookie().split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a cookie");
+        let cookie = json!({"name": name, "value": value, "url": site.console, "httpOnly": true});
+        camera.tab.call("Network.setCookie", cookie).await;
+        for (name, path) in Box::pin(console_pages(&mut site)).await {
+            let url = format!("{}{path}", site.console);
+            for (size, dark, mark) in [(DESK, false, ""), (PHONE, false, ""), (DESK, true, "-dark")] {
+                camera.tab.dark(dark).await;
+                camera.take(size, &url, &format!("console-{name}{mark}"), CONSOLE_BYTES_MAX).await;
             }
         }
         camera.bless("console-would-have-1280x800.png", "would-have.png");

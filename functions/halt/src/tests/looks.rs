@@ -149,7 +149,7 @@ async fn every_state_fits_in_one_flight_and_offers_halt_only_where_it_belongs() 
         for (state, sight) in states() {
             assert_eq!(State::of(&sight.seen), state);
             let panel = Panel::of(&sight.seen, lang);
-            let response = page::render(&deps, &visit, &sight, &panel, 200, None);
+            let response = page::render(&deps, &visit, &sight, &panel, &[], (200, None));
             let (html, name) = (html(&response), format!("{}-{}", state.code(), lang.code()));
             keep(&name, &response);
             assert!(response.wire_bytes() <= PAGE_BYTES_MAX, "{name}: {} bytes", response.wire_bytes());
@@ -177,7 +177,7 @@ async fn where_halt_was_nothing_can_be_tapped() {
     let visit = Visit::new(&deps, &request, Visitor::new(link.link.clone(), link.path()));
     for (state, sight) in states().into_iter().filter(|(state, _)| !state.offers_halt()) {
         let panel = Panel::of(&sight.seen, Lang::En);
-        let html = html(&page::render(&deps, &visit, &sight, &panel, 200, None));
+        let html = html(&page::render(&deps, &visit, &sight, &panel, &[], (200, None)));
         let place = html.split("class=\"box still\"").nth(1).unwrap().split("</div>").next().unwrap();
         for tappable in ["<a", "<button", "<form", "<input", "<summary"] {
             assert!(!place.contains(tappable), "{state:?}: {place}");
@@ -193,7 +193,7 @@ async fn the_first_thing_that_can_be_reached_is_halt() {
     let visit = Visit::new(&deps, &request, Visitor::new(link.link.clone(), link.path()));
     for (state, sight) in states().into_iter().filter(|(state, _)| state.offers_halt()) {
         let panel = Panel::of(&sight.seen, Lang::En);
-        let html = html(&page::render(&deps, &visit, &sight, &panel, 200, None));
+        let html = html(&page::render(&deps, &visit, &sight, &panel, &[], (200, None)));
         let before = html.split("<form class=\"halt\"").next().unwrap();
         for reachable in ["<a", "<button", "<input", "<summary", "tabindex"] {
             assert!(!before.contains(reachable), "{state:?}: {reachable}");
@@ -209,7 +209,7 @@ async fn a_link_of_a_ping_offers_no_resume_and_says_what_it_is() {
     let visit = Visit::new(&deps, &request, Visitor::new(link.link.clone(), link.path()));
     for (state, sight) in states() {
         let panel = Panel::of(&sight.seen, Lang::En);
-        let html = html(&page::render(&deps, &visit, &sight, &panel, 200, None));
+        let html = html(&page::render(&deps, &visit, &sight, &panel, &[], (200, None)));
         assert!(!html.contains("/resume"), "{state:?}");
         assert!(html.contains("This is a Slack link."), "{state:?}");
     }
@@ -232,7 +232,7 @@ async fn what_others_wrote_is_escaped_and_made_visible() {
         at: at(0),
     }];
     let panel = Panel::of(&sight.seen, Lang::En);
-    let html = html(&page::render(&deps, &visit, &sight, &panel, 200, None));
+    let html = html(&page::render(&deps, &visit, &sight, &panel, &[], (200, None)));
     assert!(!html.contains("<script>alert"), "{html}");
     assert!(!html.contains('\u{202e}') && !html.contains('\u{1b}'), "{html}");
     assert!(html.contains("[U+202E][U+001B]"), "{html}");
@@ -269,6 +269,28 @@ async fn a_press_without_confirmation_says_how_to_stop_it_by_hand() {
     keep("not_confirmed-en", &response);
     assert_eq!(response.status(), 503);
     assert!(response.wire_bytes() <= PAGE_BYTES_MAX, "{}", response.wire_bytes());
+}
+
+#[tokio::test]
+async fn the_seconds_left_are_rounded_up_and_never_past_the_deadline() {
+    let (deps, signer) = blind_deps().await;
+    let link = signer.sign(LinkKind::Person, &marieke(), at(0)).unwrap();
+    let request = Request::new("GET", &format!("{}?l=en", link.path()));
+    for (left_ms, words) in [
+        (65_000, "Finished in 65 seconds at the latest."),
+        (64_001, "Finished in 65 seconds at the latest."),
+        (28_000, "Finished in 28 seconds at the latest."),
+        (1_001, "Finished in 2 seconds at the latest."),
+        (1_000, "Finished in 1 second at the latest."),
+        (1, "Finished in 1 second at the latest."),
+    ] {
+        let visit = Visit::new(&deps, &request, Visitor::new(link.link.clone(), link.path()));
+        let mut seen = sight(Control::Halted { by: By::You, at: at(0) }, Flags::Halted);
+        seen.seen.in_flight = vec![Write { until: at(-left_ms), ..write("set_stage", "4302", "Bakker") }];
+        let panel = Panel::of(&seen.seen, Lang::En);
+        let page = text(&page::render(&deps, &visit, &seen, &panel, &[], (200, None)));
+        assert!(page.contains(words), "{left_ms}: {page}");
+    }
 }
 
 #[test]

@@ -92,6 +92,7 @@ async fn deps(dynamo: &str, redis: &str, signer: &LinkSigner, clock: &Clock) -> 
             deputy_phone: Some("06 1234 5678".into()),
             halt_url: Some("https://halt.example".into()),
             console_url: Some("https://console.example".into()),
+            hubspot_app_url: Some("https://app.hubspot.com".into()),
         },
     }
 }
