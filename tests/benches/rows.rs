@@ -1,4 +1,5 @@
-//! Rows as a year of an agent's work would leave them, by number. Must never depend on anything but the number.
+//! Rows as a year of an agent's work would leave them, by number. Must never depend on anything but the
+//! number.
 use ledger::{ENTRY_SCHEMA_VERSION, Entry};
 use types::{Actor, CustomerId, EntryState, IntentId, Mode, Reason, RunId, Target, Tier, Timestamp};
 

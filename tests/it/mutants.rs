@@ -107,9 +107,9 @@ const MUTANTS: [Mutant; 40] = [
     shy("permits_never_swept", "I31", "nobody moves a dead invocation's permit", 100, CRASHES),
     shy("reservations_stay", "I32", "nobody closes a dead invocation's reservation", 100, CRASHES),
     // Of money; `money.rs` has more of them, against the budget alone.
-    shy("B2", "I12", "the sweep gives a dead owner's reservation back", 25, MONEY),
-    shy("B3", "I12", "the sweep gives a living owner's reservation back", 25, MONEY),
-    shy("B4", "I12", "a lost answer is settled at zero", 25, MONEY),
+    shy("B2", "I12", "the sweep gives a dead owner's reservation back", 300, MONEY),
+    shy("B3", "I12", "the sweep gives a living owner's reservation back", 300, MONEY),
+    shy("B4", "I12", "a lost answer is settled at zero", 300, MONEY),
     shy("B7", "I12", "a call may cost more than was reserved for it", 25, MONEY),
     shy("midnight_alone", "I16", "a midnight opens a day however short the last one was", 25, SHORT_DAY),
     shy("trip_only_tells", "I17", "a trip is told and halts nothing", 25, MONEY),

@@ -213,19 +213,6 @@ async fn end_try(
         Settlement::Nothing => Some(Used { tokens: 0, usd: UsdNanos::ZERO }),
         Settlement::InFull => None,
     };
-    if let (Turn::Answer(answer), Some(used)) = (&turn, used)
-        && reservation.covers(used)
-    {
-        // Neither needs the other. Whichever is lost, the next invocation goes on from what it finds: a
-        // reservation that stays is charged in full, a decision that is stored is not asked for again.
-        let decision = decision_of(hand, body, price, answer.clone())?;
-        let (settled, decided) = tokio::join!(
-            hand.deps.budget.settle(reservation, used),
-            hand.deps.ledger.decide_once(&hand.run.run_id, &decision)
-        );
-        let _covered = settled?;
-        return Ok(Tried::Decided(Box::new(decided?)));
-    }
     let settled = match used {
         Some(used) => hand.deps.budget.settle(reservation, used).await?,
         None => hand.deps.budget.charge_in_full(reservation).await?,

@@ -14,12 +14,6 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Does what was set aside pay for this?
-    #[must_use]
-    pub fn covers(&self, used: Used) -> bool {
-        used.tokens <= self.tokens && used.usd <= self.usd
-    }
-
     /// The try it pays for.
     #[must_use]
     pub fn attempt_id(&self) -> &AttemptId {

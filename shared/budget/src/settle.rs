@@ -65,8 +65,8 @@ impl Budget {
             condition: "attribute_exists(att.#a)",
             values: vec![(":back", number(tokens.saturating_sub(tokens_used)))],
         };
-        let (changed, of_run) = tokio::join!(self.change(of_day), self.change(of_run));
-        let (changed, _) = (changed?, of_run?);
+        let changed = self.change(of_day).await?;
+        self.change(of_run).await?;
         self.handed.lock().unwrap_or_else(PoisonError::into_inner).remove(&reservation.attempt_id);
         let Change::Applied(item) = changed else { return Ok(Settled::AlreadyEnded) };
         let usd_left = UsdNanos(get_number(&row, &item, "usd_left")?);

@@ -1,8 +1,9 @@
-//! How long the console's pages take over a log of a million rows, among them "why Closed Lost in March" asked
-//! of a cold console. Must never be a test: it prints, and asserts only that a page is the one it says.
+//! How long the console's pages take over a log of a million rows, among them "why Closed Lost in March"
+//! asked of a cold console. Must never be a test: it prints, and asserts only that a page is the one it says.
 //!
-//! `cargo bench -p tests --bench console`. `CONSOLE_ROWS=1000000` is how many rows are loaded first. The stores
-//! are real servers on this machine; what is timed is one invocation of the function, from event to answer.
+//! `cargo bench -p tests --bench console`. `CONSOLE_ROWS=1000000` is how many rows are loaded first. The
+//! stores are real servers on this machine; what is timed is one invocation of the function, from event to
+//! answer.
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../it/door.rs"]
 mod door;

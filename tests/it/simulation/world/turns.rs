@@ -1,6 +1,7 @@
 //! What happens next in a world. Must never be fair: whatever can go wrong, does.
 use super::super::rig::{HALTS, STEPS};
 use super::super::script::{DEALS, STAGES, WRITING};
+use super::super::wire::Call;
 use super::{Actor, Fate, Money, World};
 use serde_json::Value;
 use standins::hubspot::Kind;
@@ -51,6 +52,10 @@ impl World<'_> {
             return true;
         }
         if !self.chance.of_1000(money.hours) {
+            return false;
+        }
+        // A write that is on its way arrives within minutes or never: no net holds it for hours.
+        if self.rig.net.lock().held.iter().any(|held| matches!(held.call, Call::Crm(_))) {
             return false;
         }
         let ms = self.chance.between(20, 900) * 60_000;
