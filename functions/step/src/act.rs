@@ -229,7 +229,7 @@ async fn follow(
                 format!("Would have done: {}. The tool is in dry-run; nothing was written.", plan.what);
             let intent = with_plan(intent, &plan, Some(Mode::DryRun));
             trail.conclude(intent, Some(&plan), EntryState::WouldHave, Some(reason), tell);
-            trail.note_recent(&plan, false);
+            trail.note_would_have(&plan);
             Ok(Call::Ended)
         }
         Verdict::Draft(plan) => {
@@ -263,6 +263,9 @@ async fn execute(
     };
     trail.intent = Some(intent);
     let applied = gate::apply(act, context, plan, go, &deps.interlock, terms, trail).await?;
+    if matches!(applied, Applied::Sent(gate::Sent::Applied { .. })) {
+        trail.note_write(plan).await;
+    }
     match applied {
         Applied::NoPermit(Reason::DryRun) | Applied::Sent(_) => {}
         Applied::NoPermit(Reason::Disarmed | Reason::SwitchUnreachable) => {

@@ -167,10 +167,23 @@ impl<'a, 'b> StepTrail<'a, 'b> {
         }
     }
 
-    /// The halt page's "last thing it did": noted beside the next commit.
-    pub(crate) fn note_recent(&mut self, plan: &Plan, wrote: bool) {
-        let Some(deal) = &self.hand.run.deal else { return };
-        self.recent = Some(RecentAct {
+    /// The halt page's "last thing it did", a write: noted when its permit is back, so that the page and a
+    /// receipt meet the store's rows in one order.
+    pub(crate) async fn note_write(&mut self, plan: &Plan) {
+        let recent = self.recent_of(plan, true);
+        if let Some((act, customer)) = recent.zip(self.hand.customer().cloned()) {
+            self.hand.deps.interlock.note_recent(&customer, &act).await;
+        }
+    }
+
+    /// The same for what would have been done: noted beside the next commit.
+    pub(crate) fn note_would_have(&mut self, plan: &Plan) {
+        self.recent = self.recent_of(plan, false);
+    }
+
+    fn recent_of(&self, plan: &Plan, wrote: bool) -> Option<RecentAct> {
+        let deal = self.hand.run.deal.as_ref()?;
+        Some(RecentAct {
             at_ms: self.hand.deps.clock.now_ms(),
             tool: plan.verb.clone(),
             deal_id: deal.deal_id.to_string(),
@@ -178,7 +191,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             wrote,
             customer_name: deal.customer_name.clone(),
             run_id: self.hand.run.run_id.to_string(),
-        });
+        })
     }
 
     fn in_hand(&mut self) -> Result<Intent, TrailError> {
@@ -217,7 +230,6 @@ impl<'a, 'b> StepTrail<'a, 'b> {
                 if after.is_some() {
                     intent.after.clone_from(after);
                 }
-                self.note_recent(plan, true);
             }
             Applied::Sent(Sent::NotApplied { .. }) | Applied::NoPermit(_) => {
                 intent.state = IntentState::Closed
