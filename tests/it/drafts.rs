@@ -13,18 +13,6 @@ async fn drafts(scene: &Scene, session: &str) -> String {
     html.split('<').map(|part| part.split_once('>').map_or(part, |(_, rest)| rest)).collect()
 }
 
-async fn sign_in(scene: &Scene) -> String {
-    let key = scene.secrets.halt_path.clone().expect("a link");
-    let headers = [
-        ("content-type", "application/x-www-form-urlencoded".to_owned()),
-        ("sec-fetch-site", "same-origin".to_owned()),
-    ];
-    let body = format!("pin={}", scene.secrets.pin);
-    let event = url_event("POST", &key, &headers, body.as_bytes());
-    let answer = console::handle(&scene.house.console, event).await.expect("an answer");
-    answer["cookies"][0].as_str().expect("a session").split(';').next().expect("a cookie").to_owned()
-}
-
 #[test]
 fn a_draft_says_when_its_deal_has_changed_since_is_gone_or_cannot_be_read() {
     run(Box::pin(async {
@@ -35,7 +23,7 @@ fn a_draft_says_when_its_deal_has_changed_since_is_gone_or_cannot_be_read() {
         assert_eq!(scene.deliver(&Scene::events("reply_4411")).await.0, 200);
         scene.drive().await;
         scene.settle_audit().await;
-        let session = sign_in(&scene).await;
+        let session = scene.sign_in().await;
         let shown = drafts(&scene, &session).await;
         assert!(shown.contains("Thank you") && shown.contains("contact on deal 4411: yes"), "{shown}");
         assert!(shown.contains("The deal is as it was when this was written."), "{shown}");

@@ -53,7 +53,7 @@ const MUTANTS: [Mutant; 40] = [
     mutant("H6g", "I3", "the page reads the permits in flight from a copy that may be old", 400),
     shy("H7", "I4", "a permit runs out by its own timer, not with the invocation", 5, FROZEN),
     shy("H8l", "I2", "a write whose outcome is unknown is forgotten", 300, LATE),
-    shy("H9", "I8", "a run is not bound to the epoch it began in", 200, EPOCHS),
+    shy("H9", "I8", "a run is not bound to the epoch it began in", 25, EPOCHS),
     shy("H11", "I8", "a resume takes whatever epoch and press it finds", 100, RESUMING),
     shy("S1", "I7", "the page believes a flag that no replica has", 5, FORGETTING),
     mutant("S3", "I11", "a press reads the control item instead of halting it", 100),

@@ -9,7 +9,9 @@ mod looks;
 mod note;
 mod states;
 
+use crate::door::Door;
 use crate::scene::{Scene, repository, run, says, says_nothing_more};
+use crate::servers::RealRedis;
 use crate::support::{not_run, variable};
 use demo::serve::{Handler, serve};
 use interlock::{PermitAnswer, PermitAsk, Standing};
@@ -136,6 +138,29 @@ fn encoded(fields: &BTreeMap<String, String>) -> String {
 impl Site {
     async fn new() -> Self {
         Self::over(async |settings| Scene::with(|variables| variables.extend(settings)).await).await
+    }
+
+    /// One that nobody has started yet.
+    async fn unarmed() -> Self {
+        Self::over(async |settings| {
+            let mut scene = Scene::unarmed().await;
+            scene.rebuild(|variables| variables.extend(settings)).await;
+            scene
+        })
+        .await
+    }
+
+    /// Its tables behind this door, its flags in a real server if there is one.
+    async fn over_servers(redis: Option<&RealRedis>, door: &Door) -> Self {
+        let servers = [
+            ("AWS_ENDPOINT_URL_DYNAMODB", Some(door.url.clone())),
+            ("REDIS_URL", redis.map(|real| real.redis.url().to_owned())),
+        ];
+        let servers = servers.into_iter().filter_map(|(name, url)| Some((name.to_owned(), url?)));
+        Self::over(async |settings| {
+            Scene::with(|variables| variables.extend(settings.into_iter().chain(servers))).await
+        })
+        .await
     }
 
     /// The product that `made` makes of these settings.

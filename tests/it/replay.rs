@@ -460,18 +460,22 @@ fn a_run_whose_client_repeats_any_write_of_the_tables_ends_the_same() {
     breaks_at_every_write(&Fate::LoseFirstAnswer);
 }
 
+/// A run behind a door that wants to write one note, live.
+async fn about_to_note() -> (Scene, Door, Writer, StepInput) {
+    let [note, ..] = writers();
+    let (mut scene, door) = Scene::behind_a_door().await;
+    scene.go_live(note.tool).await;
+    let call = (note.tool, note.arguments.clone());
+    scene.standins.anthropic.script(vec![says(&[call]), says_nothing_more()]);
+    let input = scene.begin("reply_4411").await;
+    (scene, door, note, input)
+}
+
 /// Nothing but its own look at the clock lies between a process that wakes up late and the CRM.
 #[test]
 fn a_request_whose_time_is_over_before_it_leaves_is_not_sent() {
     run(async {
-        let [note, ..] = writers();
-        let (mut scene, door) = Scene::behind_a_door().await;
-        scene.go_live(note.tool).await;
-        scene
-            .standins
-            .anthropic
-            .script(vec![says(&[(note.tool, note.arguments.clone())]), says_nothing_more()]);
-        let mut input = scene.begin("reply_4411").await;
+        let (mut scene, door, _, mut input) = about_to_note().await;
         scene.step_to(&mut input, 1).await;
         let gate = door.hold(|asked| asked.body.contains(r#"\"state\":\"open\""#));
         let step = scene.spawn_step(&input);
@@ -493,14 +497,7 @@ fn a_request_whose_time_is_over_before_it_leaves_is_not_sent() {
 #[test]
 fn two_sweeps_at_once_give_a_call_one_end() {
     run(async {
-        let [note, ..] = writers();
-        let (mut scene, door) = Scene::behind_a_door().await;
-        scene.go_live(note.tool).await;
-        scene
-            .standins
-            .anthropic
-            .script(vec![says(&[(note.tool, note.arguments.clone())]), says_nothing_more()]);
-        let mut input = scene.begin("reply_4411").await;
+        let (mut scene, door, note, mut input) = about_to_note().await;
         scene
             .standins
             .hubspot

@@ -238,10 +238,7 @@ impl Scene {
     pub async fn start_held(&mut self, run_id: &RunId) -> Start {
         let mut run = self.run(run_id).await;
         assert_eq!(run.status, ledger::RunStatus::Held);
-        run.status = ledger::RunStatus::Queued;
-        run.reason = None;
-        run.ended_ms = None;
-        run.executions = run.executions.max(1) + 1;
+        run.requeue();
         let stored =
             self.house.step.ledger.commit(&mut run, ledger::Commit::default()).await.expect("stored");
         assert_eq!(stored, ledger::Stored::Yes);
@@ -278,6 +275,20 @@ impl Scene {
     /// Hands intake a request that was signed elsewhere.
     pub async fn post_signed(&self, request: &standins::hubspot::SignedRequest) -> (u16, Value) {
         self.post("/hubspot", &request.headers, &request.body).await
+    }
+
+    /// Signs in at the console as the demo's person does: the cookie.
+    pub async fn sign_in(&self) -> String {
+        let key = self.secrets.halt_path.clone().expect("a link");
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("sec-fetch-site", "same-origin".to_owned()),
+        ];
+        let body = format!("pin={}", self.secrets.pin);
+        let event = url_event("POST", &key, &headers, body.as_bytes());
+        let answer = console::handle(&self.house.console, event).await.expect("an answer");
+        let cookie = answer["cookies"][0].as_str().unwrap_or_else(|| panic!("not signed in: {answer}"));
+        cookie.split(';').next().expect("a cookie").to_owned()
     }
 
     /// Hands intake any request.

@@ -10,7 +10,7 @@ use interlock::{Go, Standing};
 use ledger::{DecidedCall, Decision, Intent, IntentState, Run, RunStatus};
 use serde_json::Value;
 use std::sync::Arc;
-use types::{Cap, EntryState, IntentId, Mode, Reason, Target, Tier};
+use types::{Cap, EntryState, IntentId, Mode, Reason, Tier};
 
 /// How one call went on.
 enum Call {
@@ -321,7 +321,7 @@ pub(crate) fn new_intent(
         state: IntentState::Planned,
         tier: tool.map(Tool::tier),
         mode: None,
-        target: target_of(hand),
+        target: hand.run.target(),
         customer_id: hand.customer().cloned(),
         before: None,
         after: None,
@@ -351,13 +351,6 @@ fn with_plan(intent: Intent, plan: &Plan, mode: Option<Mode>) -> Intent {
         because: plan.because.clone(),
         what: plan.what.clone(),
         ..intent
-    }
-}
-
-pub(crate) fn target_of(hand: &InHand<'_>) -> Target {
-    match &hand.run.deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &hand.run.event.object_id),
     }
 }
 

@@ -222,8 +222,7 @@ fn did(intent: &Intent) -> Option<String> {
         EntryState::Failed | EntryState::Refused | EntryState::Halted => "not done",
         EntryState::Opened | EntryState::Unknown => "perhaps done",
     };
-    let what: String = intent.what.chars().take(200).collect();
-    Some(format!("- {} ({word}): {}", intent.tool, line(&what)))
+    Some(format!("- {} ({word}): {}", intent.tool, line(&intent.what)))
 }
 
 fn mail_text(email: &Email) -> String {

@@ -1,6 +1,6 @@
 //! The calls of a decision that nobody works off any more. Must never leave one without its row, nor give it
 //! two.
-use crate::act::{new_intent, target_of};
+use crate::act::new_intent;
 use crate::step::InHand;
 use crate::trail::StepTrail;
 use crate::{StepError, rows};
@@ -43,7 +43,7 @@ pub(crate) fn summary(trail: &mut StepTrail<'_, '_>, calls: u64) {
     if calls == 0 {
         return;
     }
-    let target = target_of(trail.hand);
+    let target = trail.hand.run.target();
     let mut entry = rows::entry(trail.hand, "tool_calls", target, EntryState::Refused);
     entry.reason = Some(Reason::ToolCallsPerRun);
     entry.detail = Some(serde_json::json!({ "calls": calls }));

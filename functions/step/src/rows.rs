@@ -19,11 +19,7 @@ pub(crate) fn entry(hand: &mut InHand<'_>, verb: &str, target: Target, state: En
 
 /// An entry about the run itself.
 pub(crate) fn run_entry(hand: &mut InHand<'_>, state: EntryState, reason: Reason) -> Entry {
-    let target = match &hand.run.deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &hand.run.event.object_id),
-    };
-    let mut entry = entry(hand, "run", target, state);
+    let mut entry = entry(hand, "run", hand.run.target(), state);
     entry.actor = Actor::System(HOLDFAST_ACTOR.to_owned());
     entry.reason = Some(reason);
     entry

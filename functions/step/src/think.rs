@@ -9,7 +9,7 @@ use kill_switch::Check;
 use ledger::{DecidedCall, Decision, INLINE, PartRef, PromptRef, RunStatus};
 use model::{Body, Input, MAX_TOKENS_USEFUL, MAX_TOKENS_USUAL, Previous, Settlement, Turn, Watch};
 use std::sync::Arc;
-use types::{AttemptId, Cap, PriceRow, Reason, Scope, UsdNanos};
+use types::{AttemptId, Cap, Epoch, PriceRow, Reason, Scope, UsdNanos};
 
 /// HTTP tries in one invocation; each has its own reservation.
 const TRIES: u32 = 3;
@@ -151,7 +151,7 @@ fn ask_for(
         attempt_id,
         tokens: bound.saturating_add(max_tokens),
         usd: price.worst_case(bound, max_tokens),
-        epoch: go.epoch(),
+        epoch: epoch_of(hand, go),
         deadline_ms: hand.invocation.deadline_ms,
         zone: hot.zone.clone(),
         usd_per_day: Some(hot.caps.usd_per_day),
@@ -201,6 +201,14 @@ enum Tried {
 }
 
 /// Ends the reservation by what came back, and goes from there to the stored decision, or to the run's end.
+/// The epoch that a reservation asks for: that of the check, which is the run's own.
+fn epoch_of(hand: &InHand<'_>, go: &Go) -> Epoch {
+    match &hand.run.bound {
+        Some(bound) if types::mutant("H9") => bound.epoch,
+        Some(_) | None => go.epoch(),
+    }
+}
+
 async fn end_try(
     hand: &mut InHand<'_>,
     body: &Body,
@@ -208,20 +216,26 @@ async fn end_try(
     reservation: Reservation,
     turn: Turn,
 ) -> Result<Tried, StepError> {
-    let used = match turn.settlement() {
-        Settlement::Exact(usage) => Some(Used { tokens: usage.total(), usd: usage.price(price) }),
-        Settlement::Nothing => Some(Used { tokens: 0, usd: UsdNanos::ZERO }),
-        Settlement::InFull => None,
-    };
-    let settled = match used {
-        Some(used) => hand.deps.budget.settle(reservation, used).await?,
-        None => hand.deps.budget.charge_in_full(reservation).await?,
-    };
+    let settled = settle(hand, &turn, reservation, price).await?;
     if let Some((cap, left)) = overshot(settled) {
         // A call that cost more than its bound is recorded, and stops the agent.
         return Ok(Tried::End(trip::trip(hand, cap, left, left).await?));
     }
     conclude(hand, body, price, turn).await
+}
+
+async fn settle(
+    hand: &InHand<'_>,
+    turn: &Turn,
+    reservation: Reservation,
+    price: &PriceRow,
+) -> Result<Settled, StepError> {
+    let used = match turn.settlement() {
+        Settlement::Exact(usage) => Used { tokens: usage.total(), usd: usage.price(price) },
+        Settlement::Nothing => Used { tokens: 0, usd: UsdNanos::ZERO },
+        Settlement::InFull => return Ok(hand.deps.budget.charge_in_full(reservation).await?),
+    };
+    Ok(hand.deps.budget.settle(reservation, used).await?)
 }
 
 fn overshot(settled: Settled) -> Option<(Cap, Amount)> {

@@ -8,7 +8,7 @@ use config::metrics::{self, Metric};
 use gate::{Applied, Plan, Sent, Trail, TrailError};
 use interlock::{Permit, RecentAct};
 use ledger::{Commit, Decision, Entry, Intent, IntentOutcome, IntentState, LastTurn, RunStatus, Stored};
-use types::{EntryState, Mode, Reason};
+use types::{CustomerId, EntryState, Mode, Reason};
 
 /// When a write that was never answered is read back, counted from the send (ms).
 pub(crate) const READ_BACK_MS: [i64; 4] = [5_000, 30_000, 300_000, 900_000];
@@ -35,7 +35,7 @@ pub(crate) struct StepTrail<'a, 'b> {
     /// When to try the call in hand again, if it must be (ms).
     pub(crate) again_ms: Option<u64>,
     /// The halt page's "last thing it did", to be noted beside the next commit.
-    recent: Option<RecentAct>,
+    recent: Option<(CustomerId, RecentAct)>,
     /// Did the audit log keep up when the step looked?
     pub(crate) log_keeps_up: bool,
 }
@@ -153,10 +153,9 @@ impl<'a, 'b> StepTrail<'a, 'b> {
 
     /// One commit, and beside it what the halt page shows as the last act: nothing depends on that.
     async fn commit(&mut self, commit: Commit) -> Result<(), StepError> {
-        let (deps, customer) = (self.hand.deps, self.hand.customer().cloned());
-        let recent = self.recent.take().zip(customer);
+        let (deps, recent) = (self.hand.deps, self.recent.take());
         let noted = async {
-            if let Some((act, customer)) = &recent {
+            if let Some((customer, act)) = &recent {
                 deps.interlock.note_recent(customer, act).await;
             }
         };
@@ -170,8 +169,7 @@ impl<'a, 'b> StepTrail<'a, 'b> {
     /// The halt page's "last thing it did", a write: noted when its permit is back, so that the page and a
     /// receipt meet the store's rows in one order.
     pub(crate) async fn note_write(&mut self, plan: &Plan) {
-        let recent = self.recent_of(plan, true);
-        if let Some((act, customer)) = recent.zip(self.hand.customer().cloned()) {
+        if let Some((customer, act)) = self.recent_of(plan, true) {
             self.hand.deps.interlock.note_recent(&customer, &act).await;
         }
     }
@@ -181,9 +179,9 @@ impl<'a, 'b> StepTrail<'a, 'b> {
         self.recent = self.recent_of(plan, false);
     }
 
-    fn recent_of(&self, plan: &Plan, wrote: bool) -> Option<RecentAct> {
+    fn recent_of(&self, plan: &Plan, wrote: bool) -> Option<(CustomerId, RecentAct)> {
         let deal = self.hand.run.deal.as_ref()?;
-        Some(RecentAct {
+        let act = RecentAct {
             at_ms: self.hand.deps.clock.now_ms(),
             tool: plan.verb.clone(),
             deal_id: deal.deal_id.to_string(),
@@ -191,7 +189,8 @@ impl<'a, 'b> StepTrail<'a, 'b> {
             wrote,
             customer_name: deal.customer_name.clone(),
             run_id: self.hand.run.run_id.to_string(),
-        })
+        };
+        Some((deal.customer_id.clone(), act))
     }
 
     fn in_hand(&mut self) -> Result<Intent, TrailError> {

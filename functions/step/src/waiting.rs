@@ -1,9 +1,8 @@
 //! Starts what waited, as a person wished when she resumed: in dry-run. Must never start a run that began
 //! before a halt, nor anything after the next one.
 use crate::{Deps, StepError};
-use ledger::{Commit, Entry, Run, RunStatus, StartWaiting, Stored};
+use ledger::{Entry, Run, StartWaiting};
 use starter::Start;
-use types::{EntryState, Reason, Target};
 
 /// How many are started by one sweep.
 const STARTS_MAX: usize = 25;
@@ -40,43 +39,20 @@ pub(crate) async fn start(deps: &Deps) -> Result<u32, StepError> {
     Ok(started)
 }
 
-/// Queued and recorded in one transaction, then started under a name that is used once. False when somebody
-/// else started it or threw it away.
-async fn start_one(deps: &Deps, wish: &StartWaiting, mut run: Run) -> Result<bool, StepError> {
-    let before = run.clone();
-    run.status = RunStatus::Queued;
-    run.reason = None;
-    run.ended_ms = None;
+/// False when somebody else started it or threw it away.
+async fn start_one(deps: &Deps, wish: &StartWaiting, held: Run) -> Result<bool, StepError> {
+    let mut run = held.clone();
+    run.requeue();
     run.dry_since = Some(wish.epoch);
-    run.executions = run.executions.saturating_add(1).max(2);
     let entry = entry_of(deps, wish, &run);
-    if !stored(deps, &mut run, entry.clone()).await? {
-        return Ok(false);
-    }
     let start = Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
-    let Err(error) = deps.starter.start(&start).await else { return Ok(true) };
-    // It waits again, so that it is not lost; should it have started after all, it meets a run that is held.
-    let mut back = entry;
-    back.entry_id.push_str("-failed");
-    back.state = EntryState::Failed;
-    back.reason = Some(Reason::OutcomeUnknown);
-    run = Run { rev: run.rev, executions: run.executions, ..before };
-    stored(deps, &mut run, back).await?;
-    Err(error.into())
-}
-
-async fn stored(deps: &Deps, run: &mut Run, entry: Entry) -> Result<bool, StepError> {
-    let commit = Commit { entries: vec![entry], ..Commit::default() };
-    Ok(deps.ledger.commit(run, commit).await? == Stored::Yes)
+    let start = async { deps.starter.start(&start).await.map(drop).map_err(StepError::from) };
+    deps.ledger.start_held(held, run, entry, start).await
 }
 
 fn entry_of(deps: &Deps, wish: &StartWaiting, run: &Run) -> Entry {
-    let target = match &run.deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &run.event.object_id),
-    };
     let rest = format!("{}-{}-start", run.run_id, run.executions);
-    let entry = Entry::new("control", rest, deps.clock.now(), wish.actor.clone(), "start_held", target);
+    let entry = Entry::new("control", rest, deps.clock.now(), wish.actor.clone(), "start_held", run.target());
     Entry {
         customer_id: run.deal.as_ref().map(|deal| deal.customer_id.clone()),
         run_id: Some(run.run_id.clone()),

@@ -13,7 +13,9 @@ pub(crate) async fn run(install: &Install, arguments: &AgainOf, actor: Actor) ->
     Ok(match answer {
         Ok(Again::New(new)) => started(&arguments.run, &new, true),
         Ok(Again::Before(new)) => started(&arguments.run, &new, false),
-        Ok(Again::NotStopped(status)) => refused(not_stopped(status), "holdfast why --run shows its end"),
+        Ok(Again::NotStopped(status)) => {
+            refused(not_stopped(status), "look the run up in the console's audit")
+        }
         Ok(Again::Unsettled(writes)) => refused(
             format!("{writes} of its writes have no known end: they may have arrived"),
             "close them with holdfast checked, then try again",

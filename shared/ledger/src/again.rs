@@ -2,7 +2,7 @@
 use crate::admit::Admitted;
 use crate::{Entry, Follows, Intent, IntentState, Ledger, LedgerError, Run, RunStatus, Transcript, keys_of};
 use std::collections::BTreeSet;
-use types::{Actor, EntryState, RunId, Target};
+use types::{Actor, EntryState, RunId};
 
 /// What became of starting a run again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Ledger {
         because: &str,
     ) -> Result<Again, LedgerError> {
         let old = self.run(run_id).await?;
-        if !matches!(old.status, RunStatus::Halted | RunStatus::Failed) {
+        if !old.status.is_stopped() {
             return Ok(Again::NotStopped(old.status));
         }
         if old.is_erased() {
@@ -54,7 +54,7 @@ impl Ledger {
         run.follows = Some(follows(&old, &transcript));
         let entry = entry(&mut run, &old, self.clock.now(), actor, because);
         Ok(match self.admit_with(&run, &[entry]).await? {
-            Admitted::New(_) => Again::New(Box::new(self.run(&run.run_id).await?)),
+            Admitted::New(_) => Again::New(Box::new(run)),
             Admitted::NotStarted(known) | Admitted::Duplicate(known) => {
                 Again::Before(Box::new(self.run(&known).await?))
             }
@@ -67,15 +67,7 @@ impl Ledger {
     /// [`LedgerError`] when the store gave no answer.
     pub async fn followed_by(&self, run_id: &RunId) -> Result<Option<Run>, LedgerError> {
         let (_, new_id) = keys_of(&format!("again|{run_id}"))?;
-        match self.run(&new_id).await {
-            Ok(run) => Ok(Some(run)),
-            Err(LedgerError::NoRun { .. }) => Ok(None),
-            Err(
-                error @ (LedgerError::Store { .. }
-                | LedgerError::Malformed { .. }
-                | LedgerError::StillOpen { .. }),
-            ) => Err(error),
-        }
+        self.find_run(&new_id).await
     }
 }
 
@@ -110,10 +102,6 @@ fn follows(old: &Run, transcript: &Transcript) -> Follows {
 }
 
 fn entry(run: &mut Run, old: &Run, at: types::Timestamp, actor: &Actor, because: &str) -> Entry {
-    let target = match &old.deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &old.event.object_id),
-    };
     let deal = old.deal.as_ref();
     Entry {
         customer_id: deal.map(|deal| deal.customer_id.clone()),
@@ -125,6 +113,6 @@ fn entry(run: &mut Run, old: &Run, at: types::Timestamp, actor: &Actor, because:
             "ended_by": old.reason.map(|reason| reason.code()),
             "event": old.event.line(),
         })),
-        ..Entry::of_run(run, at, actor.clone(), "start_again", target)
+        ..Entry::of_run(run, at, actor.clone(), "start_again", old.target())
     }
 }

@@ -78,17 +78,7 @@ impl Ledger {
     /// [`LedgerError`] when the store gave no answer; [`LedgerError::StillOpen`] when the run still goes on.
     pub async fn erase_run(&self, run_id: &RunId, request: &RequestId) -> Result<u64, LedgerError> {
         let operation = "erase a run";
-        let mut run = match self.run(run_id).await {
-            Ok(run) => run,
-            Err(LedgerError::NoRun { .. }) => return Ok(0),
-            Err(
-                error @ (LedgerError::Store { .. }
-                | LedgerError::Malformed { .. }
-                | LedgerError::StillOpen { .. }),
-            ) => {
-                return Err(error);
-            }
-        };
+        let Some(mut run) = self.find_run(run_id).await? else { return Ok(0) };
         // FAIL-CLOSED: a run that goes on would write her data again.
         if run.status.is_open() {
             return Err(LedgerError::StillOpen { run_id: run_id.to_string() });

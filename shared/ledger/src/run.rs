@@ -7,11 +7,12 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use types::{
     Caps, CustomerId, DealId, Epoch, EventKey, Generation, IntentId, InvocationId, Mode, Reason, RunId,
+    Target,
 };
 
 /// The version of the shapes in this crate; a row with a newer one is left alone.
 pub const RUN_SCHEMA_VERSION: u32 = 2;
-/// The version of a run that starts nothing again: a build that knows no more can read it.
+/// The version of a run that no person started in a special way: a build that knows no more can read it.
 const RUN_SCHEMA_VERSION_PLAIN: u32 = 1;
 
 /// What set a run off.
@@ -72,6 +73,12 @@ impl RunStatus {
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// Was it ended by a halt, a cap or an error? Only then may a person start it again as a new run.
+    #[must_use]
+    pub const fn is_stopped(self) -> bool {
+        matches!(self, Self::Halted | Self::Failed)
     }
 }
 
@@ -208,10 +215,21 @@ impl Run {
         }
     }
 
+    /// What rows about the run as a whole are about: its deal, or the event before that is known.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match &self.deal {
+            Some(deal) => Target::new("deal", &deal.deal_id),
+            None => Target::new("event", &self.event.object_id),
+        }
+    }
+
     /// The version that a row of this run carries. A build that does not know `follows` would do again what
-    /// the run before did, so it must not read such a row.
+    /// the run before did, and one that does not know `dry_since` would let its tools write: neither may read
+    /// such a row.
     pub(crate) fn schema_version(&self) -> u32 {
-        if self.follows.is_some() { RUN_SCHEMA_VERSION } else { RUN_SCHEMA_VERSION_PLAIN }
+        let is_plain = self.follows.is_none() && self.dry_since.is_none();
+        if is_plain { RUN_SCHEMA_VERSION_PLAIN } else { RUN_SCHEMA_VERSION }
     }
 
     /// The id of the tool call at `index` of step `n`: the same in every replay.
@@ -284,6 +302,25 @@ pub fn keys_of(key_text: &str) -> Result<(EventKey, RunId), LedgerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_build_leaves_alone_what_it_would_let_write() {
+        let (key, run_id) = keys_of("a").expect("hex");
+        let event = EventRef {
+            key,
+            portal_id: 1,
+            kind: "deal_created".to_owned(),
+            object_id: "4411".to_owned(),
+            property: None,
+            occurred_ms: 0,
+            received_ms: 0,
+        };
+        let plain = Run::queued(run_id.clone(), event);
+        let follows = Follows { run_id, deal_id: None, acts: BTreeSet::new() };
+        let again = Run { follows: Some(follows), ..plain.clone() };
+        let dry = Run { dry_since: Some(Epoch(3)), ..plain.clone() };
+        assert_eq!([&plain, &again, &dry].map(Run::schema_version), [1, 2, 2]);
+    }
 
     #[test]
     fn the_same_event_always_names_the_same_run() {

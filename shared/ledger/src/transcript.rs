@@ -228,8 +228,16 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer or the run does not exist.
     pub async fn run(&self, run_id: &RunId) -> Result<Run, LedgerError> {
-        let row = self.row(&format!("run#{run_id}"), "run").await?;
-        Run::parse(&row.ok_or_else(|| LedgerError::NoRun { run_id: run_id.to_string() })?)
+        let run = self.find_run(run_id).await?;
+        run.ok_or_else(|| LedgerError::NoRun { run_id: run_id.to_string() })
+    }
+
+    /// The same where it may well not exist.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the store gave no answer.
+    pub async fn find_run(&self, run_id: &RunId) -> Result<Option<Run>, LedgerError> {
+        self.row(&format!("run#{run_id}"), "run").await?.as_ref().map(Run::parse).transpose()
     }
 
     /// Everything that a run has stored besides its own row.

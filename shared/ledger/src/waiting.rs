@@ -1,10 +1,10 @@
-//! A person's wish that everything that waits be started. Must never start anything itself.
+//! Runs that wait: one is started, and a person's wish that all be. Must never lose one whose start failed.
 use crate::error::LedgerError;
 use crate::transcript::body_of;
-use crate::{Ledger, keyed, s};
+use crate::{Commit, Entry, Ledger, Run, RunStatus, Stored, keyed, s};
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use serde::{Deserialize, Serialize};
-use types::{Actor, Epoch};
+use types::{Actor, EntryState, Epoch, Reason};
 
 /// Where the one wish lies: a newer one takes the place of an older one.
 const WISH: &str = "start_waiting";
@@ -20,7 +20,45 @@ pub struct StartWaiting {
     pub before_ms: i64,
 }
 
+impl Run {
+    /// Lets a held run begin, under a name that no execution had.
+    pub fn requeue(&mut self) {
+        self.status = RunStatus::Queued;
+        self.reason = None;
+        self.ended_ms = None;
+        self.executions = self.executions.saturating_add(1).max(2);
+    }
+}
+
 impl Ledger {
+    /// Stores a held run as `queued` together with its entry, then starts it. One whose start failed is held
+    /// again, with a row that says so; should it have started after all, it meets a run that is held. False
+    /// when somebody else started it or threw it away.
+    ///
+    /// # Errors
+    /// The store's, or that of `start`.
+    pub async fn start_held<E: From<LedgerError>>(
+        &self,
+        held: Run,
+        mut queued: Run,
+        entry: Entry,
+        start: impl Future<Output = Result<(), E>>,
+    ) -> Result<bool, E> {
+        let commit = Commit { entries: vec![entry.clone()], ..Commit::default() };
+        if self.commit(&mut queued, commit).await? == Stored::Raced {
+            return Ok(false);
+        }
+        let Err(error) = start.await else { return Ok(true) };
+        let mut back = entry;
+        back.entry_id.push_str("-failed");
+        back.state = EntryState::Failed;
+        back.reason = Some(Reason::OutcomeUnknown);
+        let mut again = Run { rev: queued.rev, executions: queued.executions, ..held };
+        // Refused where it started after all and moved on by itself.
+        let _moved_on = self.commit(&mut again, Commit { entries: vec![back], ..Commit::default() }).await?;
+        Err(error)
+    }
+
     /// Keeps the wish until the sweep has done it.
     ///
     /// # Errors

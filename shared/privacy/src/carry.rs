@@ -4,7 +4,7 @@ use crate::{PrivacyError, drain};
 use audit_log::AuditLog;
 use ledger::{Commit, DataRequest, Entry, IntentState, Ledger, RequestStage, Run, RunStatus, Stored};
 use serde_json::json;
-use types::{Actor, EntryState, Reason, RequestId, RunId, Subject, Target};
+use types::{Actor, EntryState, Reason, RequestId, RunId, Subject};
 
 /// Who closes a run for an erasure.
 const ACTOR: &str = "data_request";
@@ -66,11 +66,7 @@ pub async fn carry_on(
 async fn stop(ledger: &Ledger, request: &mut DataRequest) -> Result<Led, PrivacyError> {
     let mut waits = false;
     for run_id in request.runs.clone() {
-        let mut run = match ledger.run(&run_id).await {
-            Ok(run) => run,
-            Err(ledger::LedgerError::NoRun { .. }) => continue,
-            Err(error) => return Err(error.into()),
-        };
+        let Some(mut run) = ledger.find_run(&run_id).await? else { continue };
         if run.status.is_open() || run.status == RunStatus::Held {
             let until_ms = run.claim.as_ref().map_or(0, |claim| claim.until_ms);
             if close(ledger, &mut run).await? == Stored::Raced {
@@ -108,10 +104,7 @@ async fn close(ledger: &Ledger, run: &mut Run) -> Result<Stored, PrivacyError> {
 }
 
 fn closed_entry(ledger: &Ledger, run: &mut Run) -> Entry {
-    let target = match &run.deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &run.event.object_id),
-    };
+    let target = run.target();
     Entry {
         state: EntryState::Halted,
         reason: Some(Reason::SubjectErased),

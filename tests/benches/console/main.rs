@@ -48,7 +48,7 @@ async fn measured() {
     let month = "from=2026-11-01&until=2026-11-30";
     let why = |k: u64| format!("/audit?q={}&to=closedlost&{month}", k * 7_919 % deals);
     cold(&mut scene, &why(1)).await;
-    let session = sign_in(&scene).await;
+    let session = scene.sign_in().await;
     println!("{:<34} {:>10} {:>10} {:>9}", "page", "p50", "p95", "bytes");
     for (name, says) in [
         ("/", "Needs you"),
@@ -76,7 +76,7 @@ async fn cold(scene: &mut Scene, why: &str) {
     let mut answer = Vec::new();
     for _ in 0..5 {
         scene.rebuild(|_| ()).await;
-        let session = sign_in(scene).await;
+        let session = scene.sign_in().await;
         let began = Instant::now();
         ask(scene, &session, "/audit").await;
         first.push(began.elapsed());
@@ -103,20 +103,6 @@ async fn page(scene: &Scene, session: &str, name: &str, says: &str, path: impl F
 
 fn short(name: &str) -> String {
     name.chars().take(34).collect()
-}
-
-/// Signs in as the demo's person does.
-async fn sign_in(scene: &Scene) -> String {
-    let key = scene.secrets.halt_path.clone().expect("a link");
-    let headers = [
-        ("content-type", "application/x-www-form-urlencoded".to_owned()),
-        ("sec-fetch-site", "same-origin".to_owned()),
-    ];
-    let body = format!("pin={}", scene.secrets.pin);
-    let event = url_event("POST", &key, &headers, body.as_bytes());
-    let answer = console::handle(&scene.house.console, event).await.expect("an answer");
-    let cookie = answer["cookies"][0].as_str().unwrap_or_else(|| panic!("not signed in: {answer}"));
-    cookie.split(';').next().expect("a cookie").to_owned()
 }
 
 async fn ask(scene: &Scene, session: &str, path: &str) -> String {

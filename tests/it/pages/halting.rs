@@ -6,12 +6,7 @@ use super::*;
 #[test]
 fn the_halt_page_says_each_state_in_its_own_words() {
     drive(async {
-        let site = Site::over(async |settings| {
-            let mut scene = Scene::unarmed().await;
-            scene.rebuild(|variables| variables.extend(settings)).await;
-            scene
-        })
-        .await;
+        let site = Site::unarmed().await;
         let page = site.halt_get("").await;
         let start = "Nobody has started the agent. It starts in dry-run: it reads deals and changes nothing.";
         page.says(&[

@@ -148,16 +148,8 @@ fn a_press_that_waits_for_its_answer_says_so() {
     drive(async {
         let test = "hands::a_press_that_waits_for_its_answer_says_so";
         let Some(camera) = Camera::new(test).await else { return };
-        let door = crate::door::Door::to(&Scene::tables_endpoint()).await;
-        let tables = door.url.clone();
-        let site = Site::over(async |settings| {
-            let change = |variables: &mut BTreeMap<String, String>| {
-                variables.extend(settings);
-                variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), tables);
-            };
-            Scene::with(change).await
-        })
-        .await;
+        let door = Door::to(&Scene::tables_endpoint()).await;
+        let site = Site::over_servers(None, &door).await;
         camera.tab.open(&format!("{}{}", site.halt, site.key())).await;
         let gate = door.hold(|asked| asked.operation == "UpdateItem");
         camera.tab.tap(".halt button").await;

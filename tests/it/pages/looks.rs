@@ -2,8 +2,6 @@
 //! never keep a picture of anything but the running product.
 use super::browser::{Browser, Tab};
 use super::*;
-use crate::door::Door;
-use crate::servers::RealRedis;
 
 /// The sizes that a phone and a desk have.
 pub(super) const PHONE: (u32, u32) = (390, 844);
@@ -230,12 +228,7 @@ fn the_halt_page_fits_every_screen_before_a_start_and_after_a_cap() {
     drive(async {
         let test = "looks::the_halt_page_fits_every_screen_before_a_start_and_after_a_cap";
         let Some(camera) = Camera::new(test).await else { return };
-        let site = Site::over(async |settings| {
-            let mut scene = Scene::unarmed().await;
-            scene.rebuild(|variables| variables.extend(settings)).await;
-            scene
-        })
-        .await;
+        let site = Site::unarmed().await;
         Box::pin(camera.halt_page(&site, "0-not-started", false)).await;
         let url = format!("{}{}/resume", site.halt, site.key());
         camera.take(PHONE, &url, "halt-start", HALT_BYTES_MAX).await;
@@ -263,16 +256,7 @@ fn the_halt_page_fits_every_screen_when_a_store_is_silent_or_empty() {
         let Some(camera) = Camera::new(test).await else { return };
         let Some(redis) = RealRedis::start(&format!("pages::{test}")).await else { return };
         let door = Door::to(&Scene::tables_endpoint()).await;
-        let (flags, tables) = (redis.redis.url().to_owned(), door.url.clone());
-        let mut site = Site::over(async |settings| {
-            let change = |variables: &mut BTreeMap<String, String>| {
-                variables.extend(settings);
-                variables.insert("REDIS_URL".to_owned(), flags);
-                variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), tables);
-            };
-            Scene::with(change).await
-        })
-        .await;
+        let mut site = Site::over_servers(Some(&redis), &door).await;
         Box::pin(site.work("reply_4411")).await;
         let mut tops = camera.halt_page(&site, "2-before", true).await;
         redis.signal("-STOP");

@@ -1,8 +1,6 @@
 //! Each state of the halt page has its exact words, in both languages, in a product that really is in it.
 //! Must never compare a page with words that the product made.
 use super::*;
-use crate::door::Door;
-use crate::servers::RealRedis;
 use std::collections::BTreeSet;
 use web::panel::State;
 use web::{Lang, Zone};
@@ -351,12 +349,7 @@ fn every_state_has_its_row() {
 #[test]
 fn a_product_that_nobody_started_says_exactly_its_words() {
     drive(async {
-        let site = Site::over(async |settings| {
-            let mut scene = Scene::unarmed().await;
-            scene.rebuild(|variables| variables.extend(settings)).await;
-            scene
-        })
-        .await;
+        let site = Site::unarmed().await;
         site.is(&NOT_STARTED, &[]).await;
     });
 }
@@ -436,16 +429,7 @@ fn each_state_of_a_silent_or_emptied_store_says_exactly_its_words() {
     drive(async {
         let Some(redis) = RealRedis::start(NAME).await else { return };
         let door = Door::to(&Scene::tables_endpoint()).await;
-        let (flags, tables) = (redis.redis.url().to_owned(), door.url.clone());
-        let mut site = Site::over(async |settings| {
-            let change = |variables: &mut BTreeMap<String, String>| {
-                variables.extend(settings);
-                variables.insert("REDIS_URL".to_owned(), flags);
-                variables.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), tables);
-            };
-            Scene::with(change).await
-        })
-        .await;
+        let mut site = Site::over_servers(Some(&redis), &door).await;
         Box::pin(site.work("reply_4411")).await;
         let life_ms = site.life_ms().await;
         let life = site.clock(life_ms);

@@ -137,6 +137,7 @@ pub const EPOCHS: Profile = Profile {
     faults: [20, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     fault: 15,
     as_before: 1_000,
+    story: Some(Story::RunOutlivesResume),
     ..PEOPLE
 };
 

@@ -7,7 +7,7 @@ use crate::route::{Visit, reason_of};
 use ledger::{Commit, Entry, IntentOutcome, IntentState, LedgerError, Run, RunStatus, Stored};
 use serde_json::json;
 use starter::Start;
-use types::{EntryState, Reason, RunId, Target};
+use types::{EntryState, Reason, RunId};
 use web::{Fields, Response};
 
 /// The most runs of one form: a page.
@@ -68,33 +68,16 @@ async fn each(visit: &Visit<'_>, form: &Fields, start: bool) -> Response {
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Queued and recorded in one transaction, then started under a name that is used once.
 async fn start_one(visit: &Visit<'_>, id: &RunId) -> Result<Became, Failed> {
-    let Some(mut run) = held(visit, id).await? else { return Ok(Became::Gone) };
-    let entry = entry_of(visit, &run, "start_held");
-    let before = run.clone();
-    run.status = RunStatus::Queued;
-    run.reason = None;
-    run.ended_ms = None;
-    run.executions = run.executions.saturating_add(1).max(2);
-    if !stored(visit, &mut run, entry.clone()).await? {
-        return Ok(Became::Gone);
-    }
-    let start = Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
+    let Some(held) = held(visit, id).await? else { return Ok(Became::Gone) };
     let Some(starter) = &visit.deps.starter else { return Ok(Became::Gone) };
-    if let Err(error) = starter.start(&start).await {
-        // It waits again, so that it is not lost; should it have started after all, it meets a run that is
-        // held.
-        run.status = before.status;
-        run.reason = before.reason;
-        let mut back = entry;
-        back.entry_id.push_str("-failed");
-        back.state = EntryState::Failed;
-        back.reason = Some(Reason::OutcomeUnknown);
-        stored(visit, &mut run, back).await?;
-        return Err(Box::new(error));
-    }
-    Ok(Became::Changed)
+    let entry = entry_of(visit, &held, "start_held");
+    let mut run = held.clone();
+    run.requeue();
+    let start = Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
+    let start = async { starter.start(&start).await.map(drop).map_err(Failed::from) };
+    let started = visit.deps.ledger.start_held(held, run, entry, start).await?;
+    Ok(if started { Became::Changed } else { Became::Gone })
 }
 
 async fn discard_one(visit: &Visit<'_>, id: &RunId) -> Result<Became, Failed> {
@@ -109,15 +92,8 @@ async fn discard_one(visit: &Visit<'_>, id: &RunId) -> Result<Became, Failed> {
 
 /// The run, if it still waits and never began.
 async fn held(visit: &Visit<'_>, id: &RunId) -> Result<Option<Run>, LedgerError> {
-    match visit.deps.ledger.run(id).await {
-        Ok(run) => Ok(Some(run).filter(|run| run.status == RunStatus::Held && run.bound.is_none())),
-        Err(LedgerError::NoRun { .. }) => Ok(None),
-        Err(
-            error @ (LedgerError::Store { .. }
-            | LedgerError::Malformed { .. }
-            | LedgerError::StillOpen { .. }),
-        ) => Err(error),
-    }
+    let run = visit.deps.ledger.find_run(id).await?;
+    Ok(run.filter(|run| run.status == RunStatus::Held && run.bound.is_none()))
 }
 
 /// The change and its entry, both or neither. False when somebody was first.
@@ -128,11 +104,7 @@ async fn stored(visit: &Visit<'_>, run: &mut Run, entry: Entry) -> Result<bool, 
 
 fn entry_of(visit: &Visit<'_>, run: &Run, verb: &str) -> Entry {
     let deal = run.deal.as_ref();
-    let target = match deal {
-        Some(deal) => Target::new("deal", &deal.deal_id),
-        None => Target::new("event", &run.event.object_id),
-    };
-    let mut entry = entry::of_person(visit.deps.now(), &visit.viewer.person, verb, target);
+    let mut entry = entry::of_person(visit.deps.now(), &visit.viewer.person, verb, run.target());
     entry.run_id = Some(run.run_id.clone());
     entry.customer_id = deal.map(|deal| deal.customer_id.clone());
     entry.subjects = deal.map(|deal| deal.subjects.clone()).unwrap_or_default();

@@ -5,7 +5,7 @@ use crate::pages::problem;
 use crate::pages::run::{RunPage, StartAgain, Step, page as page_of};
 use crate::route::Visit;
 use crate::view::RowView;
-use ledger::{Decision, Run, RunStatus, Transcript};
+use ledger::{Decision, Run, Transcript};
 use serde_json::json;
 use sight::moment;
 use types::{RunId, Timestamp, UsdNanos};
@@ -91,8 +91,7 @@ fn again(
     if let Some(new) = followed_by {
         return StartAgain::Done(new.run_id.to_string());
     }
-    let stopped = run.is_some_and(|run| matches!(run.status, RunStatus::Halted | RunStatus::Failed));
-    if !stopped && refused.is_none() {
+    if !run.is_some_and(|run| run.status.is_stopped()) && refused.is_none() {
         return StartAgain::No;
     }
     let (typed, error) = refused.unzip();

@@ -6,7 +6,7 @@ use ledger::{Commit, EventRef, Intent, IntentState, Run, RunStatus, Stored};
 use serde_json::json;
 use std::fmt::Write as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use types::{Cap, Caps, EntryState, Mode, RunId, StageRule, Stages, Target, UsdNanos};
+use types::{Cap, Caps, EntryState, IntentId, Mode, RunId, StageRule, Stages, Target, UsdNanos};
 
 const WHY: &str = "why=three+quiet+days";
 
@@ -295,9 +295,8 @@ async fn a_run_that_began_is_never_started_again() {
     }
 }
 
-#[tokio::test]
-async fn a_write_without_an_answer_is_closed_by_a_person_with_a_reason_once() {
-    let rig = rig().await;
+/// A run with a write that waits for a person.
+pub(super) async fn unanswered(rig: &Rig) -> (Run, IntentId) {
     let mut run = run("e");
     run.status = RunStatus::Done;
     let _ = rig.deps.ledger.admit(&run).await.unwrap();
@@ -306,6 +305,13 @@ async fn a_write_without_an_answer_is_closed_by_a_person_with_a_reason_once() {
     let id = intent.intent_id.clone();
     let commit = Commit { intents: vec![intent], ..Commit::default() };
     assert_eq!(rig.deps.ledger.commit(&mut run, commit).await.unwrap(), Stored::Yes);
+    (run, id)
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_is_closed_by_a_person_with_a_reason_once() {
+    let rig = rig().await;
+    let (run, id) = unanswered(&rig).await;
     let browser = rig.sign_in("marieke").await;
     let page = text(&browser.get("/waiting").await);
     assert!(

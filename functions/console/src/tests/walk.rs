@@ -1,9 +1,9 @@
 //! Every route, walked: each change leaves its row, and what she asks for is few clicks away. Must never
 //! leave out a route that `route.rs` has.
-use super::changes::{held, hubspot, needs_human, run};
+use super::changes::{held, hubspot, unanswered};
 use super::log::{append, append_outbox, draft, entry, rig_with_log, would_have};
 use super::*;
-use ledger::{Commit, RunStatus, Stored};
+use ledger::RunStatus;
 use types::{EntryState, StageRule, Stages};
 
 /// The paths that `route.rs` takes a POST at, a star for each part that varies.
@@ -115,14 +115,7 @@ async fn waiting(rig: &Rig, walk: &mut Walk<'_>) {
     let (one, two) = (held(rig, "a").await, held(rig, "b").await);
     walk.does("/waiting/start", &format!("run={one}"), "start_held").await;
     walk.does("/waiting/discard", &format!("run={two}"), "discard_held").await;
-    let mut run = run("e");
-    run.status = RunStatus::Done;
-    let _ = rig.deps.ledger.admit(&run).await.unwrap();
-    let mut run = rig.deps.ledger.run(&run.run_id).await.unwrap();
-    let intent = needs_human(&run);
-    let id = intent.intent_id.clone();
-    let commit = Commit { intents: vec![intent], ..Commit::default() };
-    assert_eq!(rig.deps.ledger.commit(&mut run, commit).await.unwrap(), Stored::Yes);
+    let (run, id) = unanswered(rig).await;
     let checked = format!("run={}&intent={id}&found=there&why=looked+at+the+deal", run.run_id);
     walk.does("/waiting/checked", &checked, "set_stage").await;
     let mut stopped = super::changes::run("f");

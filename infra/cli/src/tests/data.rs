@@ -1,37 +1,18 @@
 //! One person's data from a terminal: a file that only its owner reads, and an erasure to its end.
 use super::{Rig, text};
 use crate::Report;
-use ledger::{ENTRY_SCHEMA_VERSION, Entry};
+use ledger::Entry;
 use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
-use types::{Actor, EntryState, Target, Timestamp};
+use types::{Actor, Target, Timestamp};
 
 fn note(n: u64, person: &str, words: &str) -> Entry {
+    let (actor, target) = (Actor::System("test".into()), Target::new("deal", "4187"));
     Entry {
-        schema_version: ENTRY_SCHEMA_VERSION,
-        entry_id: format!("person:m#{n}"),
-        stream: "person:m".into(),
         event_no: n,
-        occurred_at: Timestamp::UNIX_EPOCH,
-        actor: Actor::System("test".into()),
-        verb: "draft_discarded".into(),
-        target: Target::new("deal", "4187"),
-        customer_id: None,
-        state: EntryState::Applied,
-        reason: None,
-        mode: None,
-        tier: None,
-        intent_id: None,
-        run_id: None,
-        step: None,
-        before: None,
-        after: None,
         because: Some(words.into()),
-        detail: None,
-        prompt: None,
-        model_version: None,
-        config_version: None,
         subjects: vec![person.into()],
+        ..Entry::new("person:m", n, Timestamp::UNIX_EPOCH, actor, "draft_discarded", target)
     }
 }
 

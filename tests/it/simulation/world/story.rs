@@ -24,6 +24,8 @@ pub enum Story {
     FlagIsOlder,
     /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
     PermitMeetsResume,
+    /// Between two steps of a run, somebody halts and resumes.
+    RunOutlivesResume,
     /// The holder of a permit sleeps before it sends, and a sweep comes by.
     HolderSleeps,
     /// A write is about to leave; somebody halts and reads what is in flight.
@@ -41,6 +43,7 @@ impl World<'_> {
             Story::RepairMeetsResume => self.repair_meets_resume().await,
             Story::FlagIsOlder => self.flag_is_older().await,
             Story::PermitMeetsResume => self.permit_meets_resume().await,
+            Story::RunOutlivesResume => self.run_outlives_resume().await,
             Story::HolderSleeps => self.holder_sleeps().await,
             Story::WriteMeetsHalt => self.write_meets_halt().await,
             Story::StepMeetsResume => self.step_meets_resume().await,
@@ -134,6 +137,21 @@ impl World<'_> {
         self.go_until(HALTS.start, &|_| false).await;
         self.resume(0, "global", true);
         self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn run_outlives_resume(&mut self) {
+        self.event();
+        self.quiesce().await;
+        for n in 0..6 {
+            if n == 2 {
+                self.halt_and_look().await;
+                self.resume(0, "global", true);
+                self.quiesce().await;
+            }
+            self.step(0, false);
+            self.go_until(STEPS.start, &|_| false).await;
+        }
         self.quiesce().await;
     }
 

@@ -351,10 +351,7 @@ impl World<'_> {
         self.spawn(env, super::Job::Restart, async move {
             let id = types::RunId::new(run).unwrap();
             let mut run = deps.ledger.run(&id).await.map_err(|error| error.to_string())?;
-            run.status = ledger::RunStatus::Queued;
-            run.reason = None;
-            run.ended_ms = None;
-            run.executions = run.executions.saturating_add(1).max(2);
+            run.requeue();
             let stored = deps.ledger.commit(&mut run, ledger::Commit::default()).await;
             let start = starter::Start { name: run.execution_name(), run_id: run.run_id.clone(), n: run.n };
             if stored.map_err(|error| error.to_string())? == ledger::Stored::Yes {
