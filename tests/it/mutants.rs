@@ -1,8 +1,8 @@
 //! Deliberately broken builds: every protocol with one piece taken out, which the simulation must catch. Must
 //! never let one live without a reason.
 use crate::simulation::profiles::{
-    BETWEEN, CRASHES, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED, MOMENT,
-    MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED,
+    BETWEEN, CRASHES, CROSSING, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED,
+    MOMENT, MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED,
     profile_of,
 };
 use crate::simulation::world::Profile;
@@ -42,7 +42,7 @@ const fn shy(
 /// T1f, the permit as a transaction over several items that the page finds by a query, has no counterpart
 /// here: the permits are part of the one control item, so there is nothing to query. Its failure, a list of
 /// permits in flight that is older than the halt, is H6g.
-const MUTANTS: [Mutant; 40] = [
+const MUTANTS: [Mutant; 41] = [
     shy("H0", "I1", "the switch is looked at before the act and never again; no permit", 5, MOMENT),
     mutant(
         "H1",
@@ -56,6 +56,7 @@ const MUTANTS: [Mutant; 40] = [
     shy("H9", "I8", "a run is not bound to the epoch it began in", 25, EPOCHS),
     shy("H11", "I8", "a resume takes whatever epoch and press it finds", 100, RESUMING),
     shy("S1", "I7", "the page believes a flag that no replica has", 5, FORGETTING),
+    shy("press_gives_way", "I11", "a press is content that somebody else pressed", 5, CROSSING),
     mutant("S3", "I11", "a press reads the control item instead of halting it", 100),
     shy(
         "sweep_without_token",

@@ -6,6 +6,7 @@
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../it/door.rs"]
 mod door;
+mod function;
 mod permits;
 mod plain;
 mod quiet;
@@ -14,8 +15,7 @@ mod quiet;
 mod scene;
 mod steps;
 mod tally;
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../../it/watch.rs"]
+#[path = "../watch.rs"]
 mod watch;
 
 use std::time::Duration;

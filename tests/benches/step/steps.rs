@@ -1,11 +1,12 @@
 //! One contained step by kind: round trips and microseconds, by whom it waits for. Must never count the
 //! model's own time as ours.
+use crate::function::Function;
 use crate::scene::{Scene, says, says_nothing_more};
 use crate::tally::{Tally, Wait, in_a_row, together};
 use crate::{Redis, percentile, us};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use step::Next;
 
 /// Runs of one deal and day, with room to the bound of twenty.
@@ -77,7 +78,7 @@ pub fn event(scene: &Scene, nth: u64) -> Vec<Value> {
 }
 
 /// One run step by step: each step's kind and time.
-async fn one_run(scene: &mut Scene, nth: u64, mut each: impl FnMut(usize, Duration)) {
+async fn one_run(scene: &mut Scene, function: &Function, nth: u64, mut each: impl FnMut(usize, Duration)) {
     scene.standins.anthropic.script(script());
     let events = event(scene, nth);
     let (status, answer) = scene.deliver(&events).await;
@@ -87,9 +88,8 @@ async fn one_run(scene: &mut Scene, nth: u64, mut each: impl FnMut(usize, Durati
     for kind in 0.. {
         // The CRM's stand-in counts requests per ten seconds by this clock, which stands still otherwise.
         scene.clock.advance_ms(10_000);
-        let began = Instant::now();
-        let output = scene.step_on(&mut input).await;
-        each(kind, began.elapsed());
+        let (output, took) = function.step(scene, &mut input).await;
+        each(kind, took);
         match output.next {
             Next::Continue => {}
             Next::Done => break,
@@ -107,13 +107,14 @@ pub async fn note_steps(redis: &Redis) -> Duration {
     let to_model = format!("http://{}", model.address);
     scene.rebuild(|settings| drop(settings.insert("ANTHROPIC_BASE_URL".to_owned(), to_model))).await;
     scene.go_live("append_note").await;
+    let function = Function::of(&scene);
     let mut notes = Vec::new();
     for nth in 0..RUNS_A_DAY * DAYS {
         if nth % RUNS_A_DAY == RUNS_A_DAY - 1 {
             scene.clock.advance_ms(DAY_MS);
         }
         drop(model.take());
-        one_run(&mut scene, nth, |kind, whole| {
+        one_run(&mut scene, &function, nth, |kind, whole| {
             let thought = together(&model.take());
             if KINDS.get(kind) == Some(&"append_note") {
                 notes.push(whole.saturating_sub(thought));
@@ -157,10 +158,11 @@ pub async fn run(redis: &Redis) {
                 scene.go_live(tool).await;
             }
         }
+        let function = Function::of(&scene);
         for day in 0..DAYS {
             for nth in 0..RUNS_A_DAY {
                 tallies.clear();
-                one_run(&mut scene, day * RUNS_A_DAY + nth, |kind, whole| {
+                one_run(&mut scene, &function, day * RUNS_A_DAY + nth, |kind, whole| {
                     let known = kinds.entry(kind).or_default();
                     all.push(known.add(&tallies, whole));
                 })

@@ -160,6 +160,9 @@ pub const REPAIRING: Profile =
 /// The flags are read before a resume, the control item after it.
 pub const OLDER: Profile = Profile { name: "older flag", story: Some(Story::FlagIsOlder), ..RESUMING };
 
+/// Two presses at once, one of them on one customer.
+pub const CROSSING: Profile = Profile { name: "crossing", story: Some(Story::PressesCross), ..CUSTOMERS };
+
 /// A permit is granted late.
 pub const OVERTAKEN: Profile = Profile { name: "overtaken", story: Some(Story::PermitMeetsResume), ..EPOCHS };
 
@@ -217,7 +220,7 @@ pub const BETWEEN: Profile = Profile { name: "between", story: Some(Story::StepM
 
 /// Every kind.
 const LIVES: [Profile; 25] = [
-    MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CRASHES, FROZEN, LOSING,
+    MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CROSSING, FROZEN, LOSING,
     FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT, BETWEEN, FLIPPING,
     CUSTOMERS, TYPING,
 ];

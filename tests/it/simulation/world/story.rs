@@ -1,6 +1,7 @@
 //! What happens in some lives before chance takes over: meetings that it would seldom arrange. Must never be
 //! what a promise rests on alone.
 use super::super::rig::{HALTS, STEPS};
+use super::super::script::DEALS;
 use super::super::wire::Call;
 use super::{Fate, Job, World};
 use serde_json::json;
@@ -22,6 +23,8 @@ pub enum Story {
     RepairMeetsResume,
     /// A step has read the flags and not yet the control item; between the two, somebody resumes.
     FlagIsOlder,
+    /// A press on one customer is lost on its way and sent again; between the two, somebody presses everything.
+    PressesCross,
     /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
     PermitMeetsResume,
     /// Between two steps of a run, somebody halts and resumes.
@@ -42,6 +45,7 @@ impl World<'_> {
             Story::FailoverForgetsAPress => self.failover_forgets_a_press().await,
             Story::RepairMeetsResume => self.repair_meets_resume().await,
             Story::FlagIsOlder => self.flag_is_older().await,
+            Story::PressesCross => self.presses_cross().await,
             Story::PermitMeetsResume => self.permit_meets_resume().await,
             Story::RunOutlivesResume => self.run_outlives_resume().await,
             Story::HolderSleeps => self.holder_sleeps().await,
@@ -126,6 +130,39 @@ impl World<'_> {
         self.go_but(STEPS.start, &reads_control).await;
         self.resume(0, "global", true);
         self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn presses_cross(&mut self) {
+        let (deal, customer) = DEALS[0];
+        let event = self.crm.email_event(900_000 + deal);
+        self.events.push(event.clone());
+        self.open_events.push(event.clone());
+        self.deliver(vec![event]);
+        self.quiesce().await;
+        let latches = |call: &Call| {
+            let Call::Table { operation, body } = call else { return false };
+            operation == "UpdateItem" && body.contains("#cust_halted")
+        };
+        self.press(customer);
+        self.go_until(HALTS.start, &latches).await;
+        let lost = self.rig.net.lock().held.iter().find(|held| latches(&held.call)).map(|held| held.id);
+        let Some(lost) = lost else { return };
+        self.release(lost, Fate::Lose);
+        self.go_until(HALTS.start, &latches).await;
+        self.press("global");
+        self.go_until(HALTS.start + 1, &|_| false).await;
+        self.quiesce().await;
+        // What the control item says is all that is left of it.
+        self.lose(&format!("agent:halted:customer:{customer}"), "evicted");
+        self.look(0);
+        self.quiesce().await;
+        self.resume(0, "global", true);
+        self.quiesce().await;
+        for _ in 0..3 {
+            self.step(0, false);
+            self.go_until(STEPS.start, &|_| false).await;
+        }
         self.quiesce().await;
     }
 

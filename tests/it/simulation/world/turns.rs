@@ -222,7 +222,7 @@ impl World<'_> {
         truth.flags_against_control(&self.flags);
     }
 
-    fn lose(&mut self, key: &str, why: &str) {
+    pub(super) fn lose(&mut self, key: &str, why: &str) {
         self.flags.lose(key);
         self.truth().reason_to_halt();
         self.truth().told.retain(|_, told| told.latched);
