@@ -1,9 +1,9 @@
 //! Deliberately broken builds: every protocol with one piece taken out, which the simulation must catch. Must
 //! never let one live without a reason.
 use crate::simulation::profiles::{
-    BETWEEN, CRASHES, CROSSING, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LOSING, MIXED,
-    MOMENT, MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING, UNANSWERED,
-    profile_of,
+    BETWEEN, CRASHES, CROSSING, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LATE_CLAIM,
+    LOSING, MIXED, MOMENT, MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING,
+    UNANSWERED, profile_of,
 };
 use crate::simulation::world::Profile;
 use crate::simulation::{in_still_time, one};
@@ -42,7 +42,7 @@ const fn shy(
 /// T1f, the permit as a transaction over several items that the page finds by a query, has no counterpart
 /// here: the permits are part of the one control item, so there is nothing to query. Its failure, a list of
 /// permits in flight that is older than the halt, is H6g.
-const MUTANTS: [Mutant; 41] = [
+const MUTANTS: [Mutant; 42] = [
     shy("H0", "I1", "the switch is looked at before the act and never again; no permit", 5, MOMENT),
     mutant(
         "H1",
@@ -87,6 +87,7 @@ const MUTANTS: [Mutant; 41] = [
         100,
         UNANSWERED,
     ),
+    shy("reads_beside_the_claim", "I21", "what was read before the claim is taken for all", 5, LATE_CLAIM),
     // One for each checker that none of these shows to be awake.
     shy(
         "any_flag_answer",

@@ -88,7 +88,11 @@ pub(crate) async fn step(
         Claimed::Busy { until_ms } => return Ok(later(input, until_ms.saturating_sub(deps.clock.now_ms()))),
         Claimed::Elsewhere(run) => return Ok(elsewhere(&run)),
     };
-    let mut hand = InHand { deps, invocation, run, transcript: transcript?, config };
+    let mut transcript = transcript?;
+    if !transcript.is_whole(&run, &claim) && !types::mutant("reads_beside_the_claim") {
+        transcript = deps.ledger.transcript(&input.run_id).await?;
+    }
+    let mut hand = InHand { deps, invocation, run, transcript, config };
     let outcome = hand.go_on(input, leased?, standing).await;
     // Whatever was not ended by a commit is given back, so that a retry need not wait for this invocation's
     // deadline.

@@ -67,7 +67,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the store gave no answer.
     pub async fn rows_of_run(&self, run_id: &RunId) -> Result<Vec<StoredRow>, LedgerError> {
-        let items = self.items_of_run("read the rows of a run", run_id).await?;
+        let (items, _) = self.items_of_run("read the rows of a run", run_id).await?;
         Ok(items.iter().map(StoredRow::of).collect())
     }
 

@@ -45,6 +45,8 @@ pub struct Transcript {
     pub decisions: BTreeMap<u32, Decision>,
     /// Tool calls by step and index.
     pub intents: BTreeMap<(u32, usize), Intent>,
+    /// The run's revision and holder when one request read all of this.
+    seen: Option<(u64, Option<String>)>,
 }
 
 /// One message as it goes over the wire.
@@ -247,19 +249,23 @@ impl Ledger {
     pub async fn transcript(&self, run_id: &RunId) -> Result<Transcript, LedgerError> {
         let pk = format!("run#{run_id}");
         let mut transcript = Transcript::default();
-        for item in self.items_of_run("read a transcript", run_id).await? {
+        let (rows, pages) = self.items_of_run("read a transcript", run_id).await?;
+        for item in rows {
             transcript.add(&pk, &item)?;
+        }
+        if pages > 1 {
+            transcript.seen = None;
         }
         Ok(transcript)
     }
 
-    /// Every row of one run, its own among them, as it is stored.
+    /// Every row of one run, its own among them, as it is stored; and in how many pages it came.
     pub(crate) async fn items_of_run(
         &self,
         operation: &'static str,
         run_id: &RunId,
-    ) -> Result<Vec<HashMap<String, AttributeValue>>, LedgerError> {
-        let (mut rows, mut start) = (Vec::new(), None);
+    ) -> Result<(Vec<HashMap<String, AttributeValue>>, usize), LedgerError> {
+        let (mut rows, mut pages, mut start) = (Vec::new(), 0_usize, None);
         loop {
             let request = self
                 .client
@@ -272,9 +278,10 @@ impl Ledger {
                 .send();
             let output = in_time(operation, request, SdkError::into_service_error).await?;
             rows.extend(output.items.unwrap_or_default());
+            pages = pages.saturating_add(1);
             start = output.last_evaluated_key;
             if start.is_none() {
-                return Ok(rows);
+                return Ok((rows, pages));
             }
         }
     }
@@ -420,6 +427,17 @@ impl Ledger {
 }
 
 impl Transcript {
+    /// Does this hold everything that was stored before the run was claimed? It was read beside the claim, and
+    /// whoever held the run in between may have added to it.
+    #[must_use]
+    pub fn is_whole(&self, claimed: &Run, claim: &Claim) -> bool {
+        self.seen.as_ref().is_some_and(|(rev, owner)| match owner {
+            // A dead holder's last writes may have come later, for they do not all move the revision.
+            Some(owner) if owner != claim.owner.as_str() => false,
+            Some(_) | None => claimed.rev.saturating_sub(*rev) <= 1,
+        })
+    }
+
     fn add(&mut self, pk: &str, item: &HashMap<String, AttributeValue>) -> Result<(), LedgerError> {
         let sk = item.get("sk").and_then(|v| v.as_s().ok()).ok_or(LedgerError::Malformed { row: "run" })?;
         match sk.split_once('#').map_or(sk.as_str(), |(kind, _)| kind) {
@@ -436,6 +454,11 @@ impl Transcript {
             "intent" => {
                 let intent: Intent = body_of(item, "intent")?;
                 self.intents.insert((intent.step, intent.index), intent);
+            }
+            "run" => {
+                let rev = item.get("rev").and_then(|v| v.as_n().ok()?.parse().ok());
+                let owner = item.get("owner").and_then(|v| v.as_s().ok()).cloned();
+                self.seen = rev.map(|rev| (rev, owner));
             }
             _ => {}
         }

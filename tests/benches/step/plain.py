@@ -64,11 +64,46 @@ def step(run, n, model=lambda: None):
     return began
 
 
-steps = []
-for n in range(setting["steps"]):
-    began = time.perf_counter()
-    step("r-plain", n)
-    steps.append(round((time.perf_counter() - began) * 1e6))
+def ask(operation, n):
+    """One request of a contained step's kind, on rows of this loop's own."""
+    if operation == "GetItem":
+        tables.get_item(TableName=TABLE, Key=key("r-same"), ConsistentRead=True)
+    elif operation == "Query":
+        tables.query(
+            TableName=TABLE, KeyConditionExpression="pk = :p", ExpressionAttributeValues={":p": {"S": "r-same"}})
+    elif operation == "PutItem":
+        tables.put_item(TableName=TABLE, Item={**key("r-same"), "n": {"N": str(n)}})
+    elif operation == "UpdateItem":
+        tables.update_item(
+            TableName=TABLE, Key=key("r-same"), UpdateExpression="ADD spent :s",
+            ExpressionAttributeValues={":s": {"N": "1"}})
+    elif operation == "TransactWriteItems":
+        tables.transact_write_items(TransactItems=[
+            {"Put": {"TableName": TABLE, "Item": {**key(name), "n": {"N": str(n)}}}} for name in ("r-one", "r-two")])
+    else:
+        raise SystemExit(f"{operation}: not one of a step's")
+
+
+def same(n):
+    """What one contained step asks of the stores and the CRM, one after the other, with nothing decided."""
+    for _ in range(setting["flags"]):
+        halted()
+    for operation in setting["operations"]:
+        ask(operation, n)
+    note("They chose another.")
+
+
+def timed(each):
+    took = []
+    for n in range(setting["steps"]):
+        began = time.perf_counter()
+        each(n)
+        took.append(round((time.perf_counter() - began) * 1e6))
+    return took
+
+
+steps = timed(lambda n: step("r-plain", n))
+same_steps = timed(same)
 
 wrote = 0
 for n in range(setting["races"]):
@@ -89,4 +124,4 @@ for n in range(setting["races"]):
     if began is not None and began >= pressed[0]:
         wrote += 1
 flags.delete(FLAG)
-print(json.dumps({"steps_us": steps, "races": setting["races"], "wrote_after_the_press": wrote}))
+print(json.dumps({"steps_us": steps, "same_us": same_steps, "races": setting["races"], "wrote_after_the_press": wrote}))

@@ -15,6 +15,7 @@ pub async fn run(redis: &Redis) {
         Ok(python) => python,
         Err(why) => return println!("\nNOT RUN the plain loop in Python: {why}"),
     };
+    let (operations, flags) = crate::steps::note_asks(redis).await;
     let url = redis.server.url().to_owned();
     crate::scene::typed::<()>(&url, &["FLUSHALL"]).await.expect("an empty server");
     let scene = Scene::with(|settings| drop(settings.insert("REDIS_URL".to_owned(), url.clone()))).await;
@@ -24,7 +25,7 @@ pub async fn run(redis: &Redis) {
         "database_url": scene.variables["DATABASE_URL"], "token": hubspot.token,
         "crm": scene.standins.hubspot.url.trim_start_matches("http://"),
         "api_version": config::Settings::from_map(|name| scene.variables.get(name).cloned()).expect("settings").hubspot_api_version,
-        "steps": STEPS, "races": RACES,
+        "steps": STEPS, "races": RACES, "operations": operations, "flags": flags,
     });
     let script = repository().join("tests/benches/step/plain.py");
     let output = tokio::task::spawn_blocking(move || {
@@ -43,17 +44,24 @@ pub async fn run(redis: &Redis) {
     let output = output.await.expect("no panic");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said: Value = serde_json::from_slice(&output.stdout).expect("a JSON line");
-    let steps = said["steps_us"].as_array().expect("steps").iter();
-    let mut steps: Vec<_> = steps.map(|us| Duration::from_micros(us.as_u64().expect("a number"))).collect();
-    let plain = percentile(&mut steps, 50);
+    let median = |name: &str| {
+        let took = said[name].as_array().expect("times").iter();
+        let mut took: Vec<_> = took.map(|us| Duration::from_micros(us.as_u64().expect("a number"))).collect();
+        percentile(&mut took, 50)
+    };
+    let (plain, same) = (median("steps_us"), median("same_us"));
     let ours = crate::steps::note_steps(redis).await;
     println!("\nA plain loop in Python on the same servers: {STEPS} steps with a note, the model left out");
+    let times = |other: Duration| {
+        let hundredths = us(other) * 100 / us(ours);
+        format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    };
+    println!("plain {} us a step, ours {} us: {} times ours", us(plain), us(ours), times(plain));
     println!(
-        "plain {} us a step, ours {} us: {}.{:02} times ours",
-        us(plain),
-        us(ours),
-        us(plain) / us(ours),
-        us(plain) * 100 / us(ours) % 100
+        "the same {} requests to the tables and {flags} to the flags as ours, from Python: {} us, {} times ours",
+        operations.len(),
+        us(same),
+        times(same)
     );
     println!(
         "pressed while the model thought: the plain loop wrote after the press in {} of {RACES} runs",

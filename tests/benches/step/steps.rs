@@ -96,6 +96,33 @@ async fn one_run(scene: &mut Scene, function: &Function, nth: u64, mut each: imp
             Next::Wait | Next::Halted => panic!("step {kind}: {output:?}"),
         }
     }
+    // A log that does not keep up turns every tool to dry-run.
+    scene.settle_audit().await;
+}
+
+/// What a step that writes a note, live, asks: the operations on the tables, and how often the flags.
+pub async fn note_asks(redis: &Redis) -> (Vec<String>, usize) {
+    let url = redis.server.url().to_owned();
+    let flags = Tally::before(&url).await;
+    let tables = Tally::before(&Scene::tables_endpoint()).await;
+    let (to_flags, to_tables) = (format!("redis://{}/", flags.address), format!("http://{}", tables.address));
+    crate::scene::typed::<()>(&url, &["FLUSHALL"]).await.expect("an empty server");
+    let mut scene = Scene::with(|settings| {
+        settings.insert("REDIS_URL".to_owned(), to_flags);
+        settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), to_tables);
+    })
+    .await;
+    scene.go_live("append_note").await;
+    let function = Function::of(&scene);
+    let mut asked = (Vec::new(), 0);
+    one_run(&mut scene, &function, 0, |kind, _| {
+        let (of_tables, of_flags) = (tables.take(), flags.take());
+        if KINDS.get(kind) == Some(&"append_note") {
+            asked = (of_tables.into_iter().filter_map(|wait| wait.what).collect(), of_flags.len());
+        }
+    })
+    .await;
+    asked
 }
 
 /// The median of a step that writes a note, live, straight to the servers, the model's own time left out.

@@ -71,6 +71,10 @@ pub const CRASHES: Profile = Profile {
     ..MIXED
 };
 
+/// A claim is overtaken by everything that its rival does.
+pub const LATE_CLAIM: Profile =
+    Profile { name: "late claim", story: Some(Story::ClaimComesLate), ..UNANSWERED };
+
 /// Holders of permits stand still while the sweeps go on.
 pub const FROZEN: Profile = Profile {
     name: "frozen",
@@ -219,13 +223,13 @@ pub const MOMENT: Profile = Profile { name: "moment", story: Some(Story::WriteMe
 pub const BETWEEN: Profile = Profile { name: "between", story: Some(Story::StepMeetsResume), ..RESUMING };
 
 /// Every kind.
-const LIVES: [Profile; 25] = [
-    MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CROSSING, FROZEN, LOSING,
-    FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT, BETWEEN, FLIPPING,
-    CUSTOMERS, TYPING,
+const LIVES: [Profile; 26] = [
+    LATE_CLAIM, MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CROSSING,
+    FROZEN, LOSING, FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT,
+    BETWEEN, FLIPPING, CUSTOMERS, TYPING,
 ];
 
 /// The profile of a seed.
 pub fn profile_of(seed: u64) -> Profile {
-    LIVES[usize::try_from(seed % 25).unwrap()].clone()
+    LIVES[usize::try_from(seed % 26).unwrap()].clone()
 }

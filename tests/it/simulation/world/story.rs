@@ -29,6 +29,8 @@ pub enum Story {
     PermitMeetsResume,
     /// Between two steps of a run, somebody halts and resumes.
     RunOutlivesResume,
+    /// A step is invoked twice; the second's claim arrives when the first has left a write without an answer.
+    ClaimComesLate,
     /// The holder of a permit sleeps before it sends, and a sweep comes by.
     HolderSleeps,
     /// A write is about to leave; somebody halts and reads what is in flight.
@@ -48,6 +50,7 @@ impl World<'_> {
             Story::PressesCross => self.presses_cross().await,
             Story::PermitMeetsResume => self.permit_meets_resume().await,
             Story::RunOutlivesResume => self.run_outlives_resume().await,
+            Story::ClaimComesLate => self.claim_comes_late().await,
             Story::HolderSleeps => self.holder_sleeps().await,
             Story::WriteMeetsHalt => self.write_meets_halt().await,
             Story::StepMeetsResume => self.step_meets_resume().await,
@@ -130,6 +133,35 @@ impl World<'_> {
         self.go_but(STEPS.start, &reads_control).await;
         self.resume(0, "global", true);
         self.go_until(HALTS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn claim_comes_late(&mut self) {
+        let (first, second) = (STEPS.start + 1, STEPS.start);
+        self.event();
+        self.quiesce().await;
+        self.step(0, false);
+        self.go_until(STEPS.start, &|_| false).await;
+        self.step(0, true);
+        let claims = |call: &Call| {
+            let Call::Table { body, .. } = call else { return false };
+            body.contains("SET #owner = :me")
+        };
+        self.go_but(second, &claims).await;
+        self.step(0, false);
+        self.go_until(first, &|call| matches!(call, Call::Crm(_))).await;
+        let write = {
+            let mut wires = self.rig.net.lock();
+            let at = wires.held.iter().position(|held| matches!(held.call, Call::Crm(_)));
+            at.map(|at| wires.held.remove(at))
+        };
+        if let Some(super::Held { call: Call::Crm(crm), answer, .. }) = write {
+            self.note("the write is done, and its connection breaks");
+            self.apply(crm, None);
+            drop(answer);
+        }
+        self.go_until(first, &|_| false).await;
+        self.go_until(second, &|_| false).await;
         self.quiesce().await;
     }
 
