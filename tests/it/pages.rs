@@ -7,6 +7,7 @@ mod hands;
 mod hostile;
 mod looks;
 mod note;
+mod rules;
 mod states;
 
 use crate::door::Door;

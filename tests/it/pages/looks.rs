@@ -1,6 +1,7 @@
 //! Every state and page in a real browser: size, reach, weight, what it asks for, a picture of each. Must
 //! never keep a picture of anything but the running product.
 use super::browser::{Browser, Tab};
+use super::rules::Rules;
 use super::*;
 
 /// The sizes that a phone and a desk have.
@@ -54,6 +55,7 @@ impl Measured {
 pub(super) struct Camera {
     pub(super) tab: Tab,
     folder: PathBuf,
+    rules: Option<Rules>,
 }
 
 impl Camera {
@@ -64,12 +66,19 @@ impl Camera {
         std::fs::create_dir_all(&folder).expect("a folder");
         let tab = browser.tab(PHONE).await;
         tab.dark(false).await;
-        Some(Self { tab, folder })
+        Some(Self { tab, folder, rules: Rules::new(test) })
     }
 
     /// A picture in `tests/output/` of what the tab shows.
     pub(super) async fn keep(&self, name: &str) {
         std::fs::write(self.folder.join(format!("{name}.png")), self.tab.picture().await).expect("a picture");
+    }
+
+    /// What the tab shows keeps the rules of WCAG.
+    async fn keeps_rules(&self, name: &str) {
+        if let Some(rules) = &self.rules {
+            rules.hold(&self.tab, name).await;
+        }
     }
 
     /// The page as it stands, without opening it again: every size, light and dark.
@@ -89,6 +98,9 @@ impl Camera {
             self.tab.eval("scrollTo(0,0)").await;
             let name = format!("halt-{name}{mark}-{width}x{height}");
             self.keep(&name).await;
+            if (width, height) == PHONE {
+                self.keeps_rules(&name).await;
+            }
             let measured = Measured(self.tab.eval(MEASURE).await);
             assert!(measured.0["wide"].as_u64() <= measured.0["inner"].as_u64(), "{name}: {}", measured.0);
             let top = measured.halt_is_in_sight(&name);
@@ -127,6 +139,7 @@ impl Camera {
         assert!(measured["inner"].as_u64() <= Some(width.into()), "{name} grew wider: {measured}");
         assert_eq!(measured["alien"], 0, "{name}: {measured}");
         assert_eq!(measured["h1"], 1, "{name}: {measured}");
+        self.keeps_rules(name).await;
         Measured(measured)
     }
 

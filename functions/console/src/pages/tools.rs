@@ -108,8 +108,8 @@ fn days(view: &Tools) -> Markup {
                 Some(tools) => {
                     (chart::tools(tools)) (chart::tools_table(tools))
                     p {
-                        @if view.long { a href="/tools" { "Five days" } } @else {
-                            a href="/tools?days=30" { "Thirty days" } }
+                        @if view.long { a class="bt" href="/tools" { "Five days" } } @else {
+                            a class="bt" href="/tools?days=30" { "Thirty days" } }
                     }
                 }
                 None => p { "The log cannot be read now." },
