@@ -10,6 +10,7 @@ const STEPS: &[(i32, &str)] = &[
     (3, include_str!("../migrations/0003_retention.sql")),
     (4, include_str!("../migrations/0004_found.sql")),
     (5, include_str!("../migrations/0005_one_erasure.sql")),
+    (6, include_str!("../migrations/0006_rare_ends.sql")),
 ];
 
 /// Any constant: whoever migrates this database takes the same lock.

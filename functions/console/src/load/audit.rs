@@ -41,9 +41,11 @@ const VERBS: [&str; 19] = [
 pub(crate) async fn page(visit: &Visit<'_>) -> Response {
     let filters = filters(visit);
     let query = query_of(visit, &filters);
-    let ((frame, _), found, answer) = tokio::join!(
+    let before = query.clone();
+    let ((frame, _), found, older, answer) = tokio::join!(
         visit.framed(),
         read(visit.deps, |log| async move { log.search(&query).await }),
+        read(visit.deps, |log| async move { log.older(&before).await }),
         answer(visit, &filters),
     );
     let people = visit.sight.people.as_ref();
@@ -55,7 +57,7 @@ pub(crate) async fn page(visit: &Visit<'_>) -> Response {
         stages,
         answer,
         next: found.as_ref().and_then(|page| page.next),
-        older: found.as_ref().map_or(0, |page| page.older),
+        older: older.unwrap_or_default(),
         rows: found.map(|page| page.rows.into_iter().map(|row| RowView::of(row, people)).collect()),
     };
     pages::page(&frame, &view)

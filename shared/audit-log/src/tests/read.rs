@@ -125,8 +125,10 @@ async fn rows_are_found_by_deal_customer_person_and_run() {
     ] {
         assert_eq!(seqs(&log.log.search(&query).await.unwrap().rows), found, "{query:?}");
     }
-    let page = log.log.search(&narrow(|q| q.from = Some(at(3)))).await.unwrap();
-    assert_eq!((seqs(&page.rows), page.older), (vec![3], 2));
+    let since = narrow(|q| q.from = Some(at(3)));
+    assert_eq!(seqs(&log.log.search(&since).await.unwrap().rows), [3]);
+    assert_eq!((log.log.older(&since).await.unwrap(), log.log.count(&since).await.unwrap()), (2, 1));
+    assert_eq!(log.log.older(&by_text("4411")).await.unwrap(), 0, "nothing lies before the whole log");
 }
 
 #[tokio::test]
@@ -238,4 +240,119 @@ async fn target_and_actor_are_looked_up_by_index() {
     let lag = log.log.lag().await.unwrap();
     assert_eq!((lag.entries, lag.parked, lag.occurred_at), (2000, 0, Some(at(50))));
     assert!(lag.appended_at.is_some());
+}
+
+/// Calls of every end, of one entry and of two, among them ends that were appended before their beginnings.
+fn calls_of_every_end() -> Vec<ledger::Entry> {
+    let ends = [
+        EntryState::Applied,
+        EntryState::WouldHave,
+        EntryState::Refused,
+        EntryState::Drafted,
+        EntryState::Failed,
+        EntryState::Unknown,
+        EntryState::Halted,
+    ];
+    let mut entries = Vec::new();
+    for n in 0..42 {
+        let end = ends[n % ends.len()];
+        let no = u64::try_from(n).unwrap() * 3 + 1;
+        let verb = if n % 5 == 0 { "set_stage" } else { "add_note" };
+        let begin = if n % 4 == 0 { end } else { EntryState::Opened };
+        let first = call(&format!("r-{n}"), no, verb, begin);
+        match n % 4 {
+            0 => entries.push(first),
+            1 => entries.extend([then(&first, no + 1, end), first]),
+            _ => entries.extend([first.clone(), then(&first, no + 1, end)]),
+        }
+    }
+    entries
+}
+
+#[tokio::test]
+async fn what_ended_otherwise_than_planned_is_found_from_its_end_and_is_the_same() {
+    let log = Log::filled(&calls_of_every_end()).await;
+    let all = log.log.search(&Query { limit: 100, ..Query::default() }).await.unwrap().rows;
+    assert_eq!(all.len(), 42);
+    let ann = PersonId::new("ann").unwrap();
+    let judged: Vec<i64> =
+        all.iter().filter(|row| row.decision == EntryState::WouldHave).map(|row| row.seq).take(2).collect();
+    assert_eq!(log.log.judge(&judged, &ann, Judged::Expected, None, at(20)).await.unwrap(), 2);
+    for decisions in [
+        vec![EntryState::WouldHave],
+        vec![EntryState::Refused],
+        vec![EntryState::Drafted, EntryState::Unknown, EntryState::Failed],
+        vec![EntryState::Applied, EntryState::Refused],
+    ] {
+        for verb in [None, Some("set_stage".to_owned())] {
+            for (judged_only, from) in
+                [(None, None), (None, Some(at(50))), (Some(JudgedFilter::NotYet), Some(at(40)))]
+            {
+                let query = Query {
+                    decisions: decisions.clone(),
+                    verb: verb.clone(),
+                    judged: judged_only,
+                    from,
+                    limit: 2,
+                    ..Query::default()
+                };
+                let fits = |row: &&Row| {
+                    decisions.contains(&row.decision)
+                        && verb.as_ref().is_none_or(|verb| *verb == row.verb)
+                        && (judged_only.is_none() || !judged.contains(&row.seq))
+                };
+                let since = |row: &&Row| from.is_none_or(|from| row.occurred_at >= from);
+                let mut expected: Vec<i64> =
+                    all.iter().filter(fits).filter(since).map(|row| row.seq).collect();
+                let before = all.iter().filter(fits).filter(|row| !since(row)).count();
+                let mut found = Vec::new();
+                let mut page = query.clone();
+                loop {
+                    let answer = log.log.search(&page).await.unwrap();
+                    found.extend(seqs(&answer.rows));
+                    page.cursor = answer.next;
+                    if answer.next.is_none() {
+                        break;
+                    }
+                }
+                found.sort_unstable();
+                expected.sort_unstable();
+                assert_eq!(found, expected, "{query:?}");
+                assert_eq!(
+                    log.log.count(&query).await.unwrap(),
+                    u64::try_from(found.len()).unwrap(),
+                    "{query:?}"
+                );
+                assert_eq!(log.log.older(&query).await.unwrap(), u64::try_from(before).unwrap(), "{query:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_console_asks_on_every_page_walks_an_index_of_ends() {
+    let log = Log::new().await;
+    let mut entries = Vec::new();
+    for run in 0..40 {
+        entries.extend(many(&format!("r-{run}"), 50));
+    }
+    log.append(&entries).await;
+    log.owner("ANALYZE").await;
+    let owner = connect(&log.address).await;
+    for (decision, verb, index) in [
+        (EntryState::Refused, Some("set_stage"), "entry_rare_end"),
+        (EntryState::Drafted, None, "entry_rare_end"),
+        (EntryState::WouldHave, None, "entry_would_have"),
+    ] {
+        let query = Query { decisions: vec![decision], verb: verb.map(str::to_owned), ..Query::default() };
+        let walk = crate::search::walk(&query);
+        let sql = format!("EXPLAIN SELECT e.seq {} ORDER BY {}.seq DESC LIMIT 26", walk.text(), walk.along);
+        let plan = owner.query(&sql, &walk.conditions.values()).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        assert!(plan.iter().any(|line| line.contains(index)), "{decision}: {plan:#?}");
+        assert!(
+            !plan.iter().any(|line| line.contains("Seq Scan on entry") || line.contains("Hash Join")),
+            "{decision}: {plan:#?}"
+        );
+    }
 }
