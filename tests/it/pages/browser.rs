@@ -199,6 +199,21 @@ impl Tab {
         text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// The page as it stands, without its script: a state that passes can be looked at for long.
+    pub(super) async fn still(&self) -> String {
+        let copy = "(()=>{const d=document.documentElement.cloneNode(true);\
+            d.querySelectorAll('script').forEach(e=>e.remove());return '<!DOCTYPE html>'+d.outerHTML})()";
+        self.eval(copy).await.as_str().expect("a page").to_owned()
+    }
+
+    /// Shows such a copy.
+    pub(super) async fn show(&self, still: &str) {
+        self.open("about:blank").await;
+        let tree = self.call("Page.getFrameTree", json!({})).await;
+        let asked = json!({"frameId": tree["frameTree"]["frame"]["id"], "html": still});
+        self.call("Page.setDocumentContent", asked).await;
+    }
+
     pub(super) async fn key(&self, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),

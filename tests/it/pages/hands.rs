@@ -116,7 +116,7 @@ fn a_halt_without_signal_is_sent_again_until_it_lands_and_a_lost_page_says_so() 
         camera.says("NO CONTACT").await;
         let words = camera.tab.words().await;
         assert!(words.contains("Last contact 10:00:00: RUNNING") && words.contains("HALT Stops"), "{words}");
-        camera.in_every_look("13-no-contact").await;
+        let no_contact = camera.in_every_look("13-no-contact").await;
         line.mend();
         camera.says("RUNNING").await;
 
@@ -130,7 +130,7 @@ fn a_halt_without_signal_is_sent_again_until_it_lands_and_a_lost_page_says_so() 
         {
             assert!(words.contains(part), "no `{part}` in {words}");
         }
-        camera.in_every_look("12-not-confirmed").await;
+        let not_confirmed = camera.in_every_look("12-not-confirmed").await;
         assert_eq!(site.epoch().await, before, "nothing arrived");
         line.mend();
         camera.says("HALTED").await;
@@ -140,6 +140,8 @@ fn a_halt_without_signal_is_sent_again_until_it_lands_and_a_lost_page_says_so() 
         line.cut();
         camera.says("NO CONTACT").await;
         assert!(camera.tab.eval("document.querySelector('.halt button')!==null").await == true);
+        camera.still_keeps_rules("13-no-contact", &no_contact).await;
+        camera.still_keeps_rules("12-not-confirmed", &not_confirmed).await;
     });
 }
 
@@ -155,9 +157,10 @@ fn a_press_that_waits_for_its_answer_says_so() {
         camera.tab.tap(".halt button").await;
         gate.reached().await;
         assert_eq!(camera.tab.eval(WORD).await, "SENDING");
-        camera.in_every_look("11-sending").await;
+        let sending = camera.in_every_look("11-sending").await;
         gate.open();
         camera.says("HALTED").await;
+        camera.still_keeps_rules("11-sending", &sending).await;
     });
 }
 

@@ -82,7 +82,8 @@ impl Camera {
     }
 
     /// The page as it stands, without opening it again: every size, light and dark.
-    pub(super) async fn in_every_look(&self, name: &str) {
+    /// Answers with a copy that no longer changes.
+    pub(super) async fn in_every_look(&self, name: &str) -> String {
         let mut tops = Vec::new();
         let shots = [
             (PHONE, TEXT, false, ""),
@@ -98,9 +99,6 @@ impl Camera {
             self.tab.eval("scrollTo(0,0)").await;
             let name = format!("halt-{name}{mark}-{width}x{height}");
             self.keep(&name).await;
-            if (width, height) == PHONE {
-                self.keeps_rules(&name).await;
-            }
             let measured = Measured(self.tab.eval(MEASURE).await);
             assert!(measured.0["wide"].as_u64() <= measured.0["inner"].as_u64(), "{name}: {}", measured.0);
             let top = measured.halt_is_in_sight(&name);
@@ -112,6 +110,17 @@ impl Camera {
         self.tab.size(PHONE).await;
         self.tab.text(TEXT).await;
         self.tab.dark(false).await;
+        self.tab.still().await
+    }
+
+    /// That copy keeps the rules of WCAG, light and dark.
+    pub(super) async fn still_keeps_rules(&self, name: &str, still: &str) {
+        self.tab.show(still).await;
+        assert!(self.tab.eval("document.querySelector('#pan h1')!==null").await == true, "{name}: no state");
+        for dark in [false, true] {
+            self.tab.dark(dark).await;
+            self.keeps_rules(name).await;
+        }
     }
 
     /// One page in one size: a picture, and what the browser measured. It asked for one thing, of us.
