@@ -50,6 +50,47 @@ fn reached(name: &str, crates: &BTreeMap<String, (String, Names)>) -> Names {
     found
 }
 
+/// The page that stops the agent works when the rest does not, so nothing that speaks to the rest is in it.
+#[test]
+fn the_halt_function_is_linked_with_the_two_switches_and_nothing_else_that_answers_over_a_network() {
+    let manifest = crate::tree::root().join("Cargo.toml");
+    let offline = vec!["--offline".to_owned()];
+    let whole = MetadataCommand::new().manifest_path(manifest).other_options(offline).exec().unwrap();
+    let graph = whole.resolve.unwrap().nodes;
+    let halt = whole.packages.iter().find(|package| package.name == "halt").unwrap().id.clone();
+    let (mut found, mut next) = (BTreeSet::from([halt.clone()]), vec![halt]);
+    while let Some(id) = next.pop() {
+        let node = graph.iter().find(|node| node.id == id).unwrap();
+        let normal = |dep: &&cargo_metadata::NodeDep| {
+            dep.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
+        };
+        next.extend(
+            node.deps
+                .iter()
+                .filter(normal)
+                .map(|dep| &dep.pkg)
+                .filter(|id| found.insert((*id).clone()))
+                .cloned(),
+        );
+    }
+    let names: Names = whole
+        .packages
+        .iter()
+        .filter(|package| found.contains(&package.id))
+        .map(|package| package.name.to_string())
+        .collect();
+    for switch in ["redis", "aws-sdk-dynamodb", "interlock", "kill-switch"] {
+        assert!(names.contains(switch), "{switch} is gone: {names:?}");
+    }
+    // Parameters hold the key that adds a phone and the company's zone, and no look and no press waits for
+    // them. Postgres, the CRM, the model and the chat have no client here.
+    for other in
+        ["tokio-postgres", "audit-log", "reqwest", "crm", "model", "notify", "tools", "gate", "privacy"]
+    {
+        assert!(!names.contains(other), "the halt function is linked with {other}");
+    }
+}
+
 /// One row of the table of arrows.
 struct Arrows {
     ours: Names,

@@ -297,6 +297,77 @@ fn the_halt_page_fits_every_screen_when_a_store_is_silent_or_empty() {
     });
 }
 
+/// How far two pictures lie apart at the most alike pair, in grey levels of 255, and the most colour in any.
+const APART: &str = "(async all=>{const grey=[];let colour=0;for(const one of all){const i=new Image();\
+    i.src='data:image/png;base64,'+one;await i.decode();const c=new OffscreenCanvas(48,48).getContext('2d');\
+    c.drawImage(i,0,0,48,48);const d=c.getImageData(0,0,48,48).data,g=[];for(let k=0;k<d.length;k+=4){g.push(d[k]);\
+    colour=Math.max(colour,Math.abs(d[k]-d[k+1]),Math.abs(d[k+1]-d[k+2]))}grey.push(g)}let least=255;\
+    for(let a=0;a<grey.length;a++)for(let b=0;b<a;b++){let sum=0;grey[a].forEach((v,k)=>sum+=Math.abs(v-grey[b][k]));\
+    least=Math.min(least,sum/grey[a].length)}return{least,colour}})";
+
+#[test]
+fn without_colour_each_panel_is_told_from_the_others_by_its_shape_and_its_word() {
+    drive(async {
+        let test = "looks::without_colour_each_panel_is_told_from_the_others_by_its_shape_and_its_word";
+        let Some(camera) = Camera::new(test).await else { return };
+        let door = Door::to(&Scene::tables_endpoint()).await;
+        let mut site = Site::over_servers(None, &door).await;
+        let url = format!("{}{}", site.halt, site.key());
+        camera.tab.call("Emulation.setEmulatedVisionDeficiency", json!({"type": "achromatopsia"})).await;
+        let (mut pictures, mut words) = (Vec::new(), Vec::new());
+        for frame in ["dry", "run", "doubt", "ring", "halt"] {
+            match frame {
+                "run" => site.scene.go_live("set_stage").await,
+                "doubt" => door.shut(),
+                "ring" => {
+                    door.open();
+                    site.permit(1, "set_stage").await;
+                    site.scene.press_halt(&Scope::Global).await;
+                }
+                "halt" => {
+                    site.scene.clock.advance_ms(70_000);
+                    Box::pin(site.scene.sweep_effects()).await;
+                }
+                _ => {}
+            }
+            camera.tab.open(&url).await;
+            let found = camera.tab.eval("document.querySelector('#pan .p').className").await;
+            assert!(
+                found.as_str().is_some_and(|class| class.contains(&format!("f-{frame}"))),
+                "{frame}: {found}"
+            );
+            camera.keep(&format!("halt-grey-{frame}")).await;
+            // The mark and the corner of the frame, without a word.
+            let at = camera
+                .tab
+                .eval(
+                    "(()=>{const p=document.querySelector('#pan .p').getBoundingClientRect(),\
+                i=document.querySelector('#pan svg').getBoundingClientRect();\
+                return{x:p.x,y:p.y,width:i.right-p.x,height:i.bottom-p.y,scale:1}})()",
+                )
+                .await;
+            let shot = json!({"format": "png", "clip": at});
+            pictures.push(camera.tab.call("Page.captureScreenshot", shot).await["data"].clone());
+            words.push(
+                camera
+                    .tab
+                    .eval(
+                        "document.querySelector('#pan h1').textContent.trim()+' '\
+                +document.querySelector('#pan b').textContent.trim()",
+                    )
+                    .await,
+            );
+        }
+        camera.tab.open("about:blank").await;
+        let apart = camera.tab.eval(&format!("{APART}({})", json!(pictures))).await;
+        assert!(apart["colour"].as_u64().is_some_and(|colour| colour <= 8), "not without colour: {apart}");
+        assert!(apart["least"].as_f64().is_some_and(|least| least >= 6.0), "two panels look alike: {apart}");
+        for (nth, word) in words.iter().enumerate() {
+            assert!(!words[..nth].contains(word), "two panels say the same: {words:?}");
+        }
+    });
+}
+
 /// The pages of the console, each by a name for its picture.
 async fn console_pages(site: &mut Site) -> Vec<(&'static str, String)> {
     for events in ["batch", "reply_4377", "reply_4499"] {
