@@ -427,8 +427,8 @@ impl Ledger {
 }
 
 impl Transcript {
-    /// Does this hold everything that was stored before the run was claimed? It was read beside the claim, and
-    /// whoever held the run in between may have added to it.
+    /// Does this hold everything that was stored before the run was claimed? It was read beside the claim,
+    /// and whoever held the run in between may have added to it.
     #[must_use]
     pub fn is_whole(&self, claimed: &Run, claim: &Claim) -> bool {
         self.seen.as_ref().is_some_and(|(rev, owner)| match owner {

@@ -23,7 +23,7 @@ pub enum Story {
     RepairMeetsResume,
     /// A step has read the flags and not yet the control item; between the two, somebody resumes.
     FlagIsOlder,
-    /// A press on one customer is lost on its way and sent again; between the two, somebody presses everything.
+    /// A press on one customer is lost and sent again; between the two, somebody presses everything.
     PressesCross,
     /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
     PermitMeetsResume,
