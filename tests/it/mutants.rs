@@ -1,9 +1,9 @@
 //! Deliberately broken builds: every protocol with one piece taken out, which the simulation must catch. Must
 //! never let one live without a reason.
 use crate::simulation::profiles::{
-    BETWEEN, CRASHES, CROSSING, CUSTOMERS, EPOCHS, FLAGS, FLIPPING, FORGETTING, FROZEN, LATE, LATE_CLAIM,
-    LOSING, MIXED, MOMENT, MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING, SHORT_DAY, SWEEPING, TYPING,
-    UNANSWERED, profile_of,
+    BETWEEN, CRASHES, CROSSING, CUSTOMERS, DRAINED, EPOCHS, FLAGS, FLIPPING, FORGETTING, FORGOTTEN, FROZEN,
+    IN_HAND, LATE, LATE_CLAIM, LOSING, MIXED, MOMENT, MONEY, OLDER, OVERTAKEN, PEOPLE, REPAIRING, RESUMING,
+    SHORT_DAY, SWEEPING, TYPING, UNANSWERED, profile_of,
 };
 use crate::simulation::world::Profile;
 use crate::simulation::{in_still_time, one};
@@ -42,7 +42,7 @@ const fn shy(
 /// T1f, the permit as a transaction over several items that the page finds by a query, has no counterpart
 /// here: the permits are part of the one control item, so there is nothing to query. Its failure, a list of
 /// permits in flight that is older than the halt, is H6g.
-const MUTANTS: [Mutant; 42] = [
+const MUTANTS: [Mutant; 58] = [
     shy("H0", "I1", "the switch is looked at before the act and never again; no permit", 5, MOMENT),
     mutant(
         "H1",
@@ -109,12 +109,29 @@ const MUTANTS: [Mutant; 42] = [
     shy("permits_never_swept", "I31", "nobody moves a dead invocation's permit", 100, CRASHES),
     shy("reservations_stay", "I32", "nobody closes a dead invocation's reservation", 100, CRASHES),
     // Of money; `money.rs` has more of them, against the budget alone.
+    shy("calls_below_zero", "I13", "a run's tool calls are counted and not limited", 100, MIXED),
+    shy("B0", "I15", "the day is read, compared and written in three steps", 100, MONEY),
+    shy("B1", "I15", "a settlement can be applied twice", 100, MONEY),
+    shy("B5", "I15", "what was not used is credited to the current day", 100, MONEY),
     shy("B2", "I12", "the sweep gives a dead owner's reservation back", 300, MONEY),
     shy("B3", "I12", "the sweep gives a living owner's reservation back", 300, MONEY),
     shy("B4", "I12", "a lost answer is settled at zero", 300, MONEY),
     shy("B7", "I12", "a call may cost more than was reserved for it", 25, MONEY),
     shy("midnight_alone", "I16", "a midnight opens a day however short the last one was", 25, SHORT_DAY),
     shy("trip_only_tells", "I17", "a trip is told and halts nothing", 25, MONEY),
+    // Of the way into the log, and out of every store; `audit-log`'s own tests have more of them in its SQL.
+    shy("acknowledged_first", "I25", "a row is acknowledged before the log has it", 50, DRAINED),
+    shy("row_twice", "I25", "an entry that the log has is appended again", 10, DRAINED),
+    shy("chain_stands_still", "I27", "each entry follows the first one", 10, DRAINED),
+    shy("erased_without_rows", "I25", "calls of a run that an erasure closes have no row", 300, FORGOTTEN),
+    shy("request_without_entry", "I25", "a data request leaves no entry", 25, FORGOTTEN),
+    shy("one_look", "I28", "what a step had in hand while her runs were looked for stays", 25, IN_HAND),
+    shy("forgets_runs", "I28", "an erasure leaves her runs' rows", 100, FORGOTTEN),
+    shy("forgets_prompts", "I28", "an erasure leaves what the model was sent", 100, FORGOTTEN),
+    shy("forgets_drafts", "I28", "an erasure leaves the tool calls' texts", 200, FORGOTTEN),
+    shy("forgets_halt_page", "I28", "an erasure leaves the control table", 200, FORGOTTEN),
+    shy("erasure_keeps_names", "I28", "an erasure leaves the list of whom entries are about", 100, FORGOTTEN),
+    shy("erasure_keeps_prompts", "I28", "an erasure leaves the log's prompts", 100, FORGOTTEN),
     mutant("halt_needs_flags", "I33", "a press waits for the flags before it halts the control item", 100),
 ];
 

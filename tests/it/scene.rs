@@ -63,6 +63,18 @@ pub fn run<T>(body: impl Future<Output = T>) -> T {
     STORES.0.block_on(body)
 }
 
+/// Has a body run on that runtime and waits for it, from within another one. The stores must have started.
+pub fn beside<T: Send + 'static>(body: impl Future<Output = T> + Send + 'static) -> T {
+    let (answer, heard) = std::sync::mpsc::channel();
+    drop(STORES.0.spawn(async move { drop(answer.send(body.await)) }));
+    heard.recv().expect("it is answered")
+}
+
+/// An empty database of the real Postgres: its URL.
+pub async fn database(name: &str) -> String {
+    STORES.1.postgres.create_database(name).await.expect("a database")
+}
+
 /// One whole product.
 pub struct Scene {
     pub house: House,
@@ -130,7 +142,7 @@ impl Scene {
         let standins = Standins::start(options).await.expect("stand-ins");
         let mut secrets = LocalSecrets::of(&folder).expect("secrets");
         let prefix = format!("{name}-");
-        let database = stack.postgres.create_database(&name).await.expect("a database");
+        let database = database(&name).await;
         let mut variables = variables(stack, &standins, &redis, &secrets, &prefix, database);
         change(&mut variables);
         for name in config::SecretName::ALL.iter().map(|secret| secret.variable()) {

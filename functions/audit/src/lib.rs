@@ -183,6 +183,10 @@ async fn deliver(deps: &Deps, rows: &[OutboxRow]) -> Result<Delivered, AuditErro
             }
         }
     }
+    if types::mutant("acknowledged_first") {
+        let ids: Vec<String> = entries.iter().map(|entry| entry.entry_id.clone()).collect();
+        deps.ledger.acknowledge(&ids).await?;
+    }
     let fetch = |part: PartRef| async move { deps.ledger.part(&part).await };
     let results = deps.log.append(&entries, fetch).await?;
     for (entry, result) in entries.iter().zip(results) {

@@ -56,6 +56,9 @@ impl Interlock {
         subject: &Subject,
         runs: &BTreeSet<RunId>,
     ) -> Result<Forgotten, InterlockError> {
+        if types::mutant("forgets_halt_page") {
+            return Ok(Forgotten::Done(0));
+        }
         let wanted = Wanted { subject, finder: subject.finder(), runs };
         let Some(recent) = self.forget_recent(&wanted).await? else { return Ok(Forgotten::NotYet) };
         let Some(reasons) = self.forget_reasons(&wanted).await? else { return Ok(Forgotten::NotYet) };

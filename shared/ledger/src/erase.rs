@@ -20,6 +20,8 @@ pub struct StoredRow {
     pub sk: String,
     /// Every text of the row, keys aside.
     pub texts: Vec<String>,
+    /// Of a run: until when a step may be at work on it (ms since 1970).
+    pub in_hand_until_ms: Option<i64>,
 }
 
 impl StoredRow {
@@ -27,7 +29,9 @@ impl StoredRow {
         let key = |name: &str| item.get(name).and_then(|v| v.as_s().ok()).cloned().unwrap_or_default();
         let others = item.iter().filter(|(name, _)| !matches!(name.as_str(), "pk" | "sk"));
         let texts = others.filter_map(|(_, value)| value.as_s().ok().cloned());
-        Self { pk: key("pk"), sk: key("sk"), texts: texts.collect() }
+        let until = item.get("until").filter(|_| item.contains_key("owner"));
+        let in_hand_until_ms = until.and_then(|until| until.as_n().ok()?.parse().ok());
+        Self { pk: key("pk"), sk: key("sk"), texts: texts.collect(), in_hand_until_ms }
     }
 
     /// The run that the row belongs to.
@@ -85,7 +89,8 @@ impl Ledger {
         }
         let (pk, mut parts, mut changed) = (format!("run#{run_id}"), Vec::new(), 0_u64);
         for row in self.rows_of_run(run_id).await? {
-            if !row.sk.starts_with("msg#") && !row.sk.starts_with("decision#") {
+            let prompt = row.sk.starts_with("msg#") && !types::mutant("forgets_prompts");
+            if !prompt && !row.sk.starts_with("decision#") {
                 continue;
             }
             let gone = Delete::builder().table_name(&self.runs).set_key(Some(keyed(&pk, &row.sk))).build();
@@ -94,7 +99,7 @@ impl Ledger {
         }
         for intent in self.transcript(run_id).await?.intents.into_values() {
             let blank = blank_intent(&intent);
-            if blank != intent {
+            if blank != intent && !types::mutant("forgets_drafts") {
                 parts.push(self.put_intent(&pk, run_id, &blank)?);
             }
         }

@@ -26,7 +26,7 @@ pub use erase::{RowsPage, StoredRow};
 pub use error::LedgerError;
 pub use intent::{DecidedCall, Decision, Intent, IntentOutcome, IntentState};
 pub use outbox::{INLINE, OutboxRow, Ping};
-pub use request::{DataRequest, RequestCounts, RequestKind, RequestStage};
+pub use request::{DataRequest, RequestCounts, RequestKind, RequestStage, SecondLook};
 pub use run::{
     Claim, EventRef, Follows, LastTurn, RUN_SCHEMA_VERSION, Run, RunBound, RunDeal, RunStatus, keys_of,
     sha256_hex,

@@ -2,7 +2,10 @@
 use crate::search::{self, Searched};
 use crate::{PrivacyError, drain};
 use audit_log::AuditLog;
-use ledger::{Commit, DataRequest, Entry, IntentState, Ledger, RequestStage, Run, RunStatus, Stored};
+use ledger::{
+    Commit, DataRequest, Entry, Intent, IntentState, Ledger, RequestStage, Run, RunStatus, SecondLook,
+    Stored, Transcript,
+};
 use serde_json::json;
 use types::{Actor, EntryState, Reason, RequestId, RunId, Subject};
 
@@ -85,8 +88,50 @@ async fn stop(ledger: &Ledger, request: &mut DataRequest) -> Result<Led, Privacy
     if waits || ledger.clock().now_ms() < request.wait_until_ms {
         return Ok(Led::Waits);
     }
+    if request.second_look == SecondLook::Due && !types::mutant("one_look") {
+        request.second_look = SecondLook::Taken;
+        request.stage = RequestStage::Finding;
+        return Ok(Led::On);
+    }
+    for run_id in request.runs.clone() {
+        let Some(mut run) = ledger.find_run(&run_id).await? else { continue };
+        let ours = run.reason == Some(Reason::SubjectErased);
+        if ours && tell_of_calls(ledger, &mut run).await? == Stored::Raced {
+            return Ok(Led::Waits);
+        }
+    }
     request.stage = RequestStage::Showing;
     Ok(Led::On)
+}
+
+/// Calls of the step in hand that the model decided on and that no row tells of yet. A planned one has its
+/// row, and its end from the minute's sweep.
+fn without_a_row(run: &Run, transcript: &Transcript) -> u64 {
+    let Some(decision) = transcript.decisions.get(&run.n) else { return 0 };
+    let cap = Some(Reason::ToolCallsPerRun);
+    let known = |index: usize| transcript.intents.get(&(run.n, index));
+    let calls = 0..decision.calls.len();
+    // Whatever stands behind the call that found the cap used up has its one row already.
+    let found_no_call_left = |call: &Intent| call.outcome.as_ref().is_some_and(|end| end.reason == cap);
+    if calls.clone().filter_map(known).any(found_no_call_left) {
+        return 0;
+    }
+    let bare = calls.filter(|index| known(*index).is_none()).count();
+    decision.calls_dropped.saturating_add(u64::try_from(bare).unwrap_or(u64::MAX))
+}
+
+/// The one row of the calls that nobody works off any more; the run is past their step then, so that whoever
+/// comes again finds none.
+// INVARIANT (I25): their decision, which may be younger than the run's end, is about to be erased.
+async fn tell_of_calls(ledger: &Ledger, run: &mut Run) -> Result<Stored, PrivacyError> {
+    let calls = without_a_row(run, &ledger.transcript(&run.run_id).await?);
+    if calls == 0 || types::mutant("erased_without_rows") {
+        return Ok(Stored::Yes);
+    }
+    let detail = json!({ "calls": calls });
+    let entry = Entry { detail: Some(detail), ..closed_entry(ledger, run, "tool_calls") };
+    run.n = run.n.saturating_add(1);
+    Ok(ledger.commit(run, Commit { entries: vec![entry], ..Commit::default() }).await?)
 }
 
 /// Ends a run with its entry; it is never picked up again.
@@ -95,7 +140,8 @@ async fn close(ledger: &Ledger, run: &mut Run) -> Result<Stored, PrivacyError> {
     run.reason = Some(Reason::SubjectErased);
     run.claim = None;
     run.ended_ms = Some(ledger.clock().now_ms());
-    let entry = closed_entry(ledger, run);
+    let status = json!({ "status": run.status.code() });
+    let entry = Entry { detail: Some(status), ..closed_entry(ledger, run, "run") };
     let stored = ledger.commit(run, Commit { entries: vec![entry], ..Commit::default() }).await?;
     if let (Stored::Yes, Some(deal)) = (stored, &run.deal) {
         ledger.release(&deal.customer_id, &run.run_id).await;
@@ -103,13 +149,12 @@ async fn close(ledger: &Ledger, run: &mut Run) -> Result<Stored, PrivacyError> {
     Ok(stored)
 }
 
-fn closed_entry(ledger: &Ledger, run: &mut Run) -> Entry {
+fn closed_entry(ledger: &Ledger, run: &mut Run, verb: &str) -> Entry {
     let target = run.target();
     Entry {
         state: EntryState::Halted,
         reason: Some(Reason::SubjectErased),
-        detail: Some(json!({ "status": run.status.code() })),
-        ..Entry::of_run(run, ledger.clock().now(), Actor::System(ACTOR.to_owned()), "run", target)
+        ..Entry::of_run(run, ledger.clock().now(), Actor::System(ACTOR.to_owned()), verb, target)
     }
 }
 
@@ -157,6 +202,9 @@ async fn tables(ledger: &Ledger, request: &DataRequest) -> Result<u64, PrivacyEr
             ledger.drop_ping(&ping.id).await?;
             rows = rows.saturating_add(1);
         }
+    }
+    if types::mutant("forgets_runs") {
+        return Ok(rows);
     }
     for run_id in &request.runs {
         rows = rows.saturating_add(ledger.erase_run(run_id, &request.request_id).await?);

@@ -1,7 +1,7 @@
 //! Looking for one person in the tables and in the log. Must never miss a run that names her in any text.
 use crate::PrivacyError;
 use audit_log::{AuditLog, Found};
-use ledger::{DataRequest, Ledger, StoredRow};
+use ledger::{DataRequest, Ledger, SecondLook, StoredRow};
 use serde_json::Value;
 use types::subject::people_in;
 use types::{Finder, RunId, Subject};
@@ -37,7 +37,14 @@ pub(crate) async fn page(ledger: &Ledger, request: &mut DataRequest) -> Result<S
     let finder = request.subject.finder();
     let (rows, next) = ledger.look_through(request.cursor.as_ref()).await?;
     let mut grew = false;
+    let now_ms = ledger.clock().now_ms();
     for row in &rows {
+        // FAIL-CLOSED: whoever is at work may hold what it read of her, and store it after this look.
+        let in_hand = row.in_hand_until_ms.filter(|until_ms| *until_ms > now_ms);
+        if let (Some(until_ms), true) = (in_hand, request.second_look != SecondLook::Taken) {
+            request.second_look = SecondLook::Due;
+            request.wait_until_ms = request.wait_until_ms.max(until_ms);
+        }
         if !is_about(row, &request.subject, &finder) {
             continue;
         }

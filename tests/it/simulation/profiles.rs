@@ -2,6 +2,7 @@
 //! profile.
 use super::script::START_MS;
 use super::world::story::Story;
+use super::world::trail::Trail;
 use super::world::{Money, Profile};
 
 /// Everything a little.
@@ -19,6 +20,7 @@ pub const MIXED: Profile = Profile {
     as_before: 600,
     story: None,
     money: None,
+    trail: None,
 };
 
 /// Nothing fails but what people do.
@@ -222,14 +224,41 @@ pub const MOMENT: Profile = Profile { name: "moment", story: Some(Story::WriteMe
 /// A look in the middle of a resume.
 pub const BETWEEN: Profile = Profile { name: "between", story: Some(Story::StepMeetsResume), ..RESUMING };
 
+/// The outbox is drained into the log, by the stream and by the sweep, over a wire that breaks.
+pub const DRAINED: Profile = Profile {
+    name: "drained",
+    lost: [12, 20, 12],
+    trail: Some(Trail { stream: 60, sweep: 25, away: 6, lapse: 6, forget: 0, copy: 0 }),
+    ..CRASHES
+};
+
+/// A person asks to be forgotten in the middle of it, and for a copy.
+pub const FORGOTTEN: Profile = Profile {
+    name: "forgotten",
+    events: 4,
+    eager: false,
+    story: Some(Story::SheHasWritten),
+    trail: Some(Trail { stream: 60, sweep: 25, away: 4, lapse: 6, forget: 5, copy: 3 }),
+    ..DRAINED
+};
+
+/// She is forgotten while a step holds what it has read of her.
+pub const IN_HAND: Profile =
+    Profile { name: "in hand", turns: 120, story: Some(Story::StepMeetsErasure), ..FORGOTTEN };
+
 /// Every kind.
-const LIVES: [Profile; 26] = [
+const LIVES: [Profile; 29] = [
     LATE_CLAIM, MIXED, OLDER, PEOPLE, MONEY, UNANSWERED, LONG_DAY, FLAGS, SHORT_DAY, CRASHES, CROSSING,
     FROZEN, LOSING, FULL, FORGETTING, RESUMING, REPAIRING, SWEEPING, EPOCHS, OVERTAKEN, LATE, MOMENT,
-    BETWEEN, FLIPPING, CUSTOMERS, TYPING,
+    BETWEEN, FLIPPING, CUSTOMERS, TYPING, DRAINED, FORGOTTEN, IN_HAND,
 ];
 
 /// The profile of a seed.
 pub fn profile_of(seed: u64) -> Profile {
-    LIVES[usize::try_from(seed % 26).unwrap()].clone()
+    LIVES[usize::try_from(seed % LIVES.len() as u64).unwrap()].clone()
+}
+
+/// The kind of that name.
+pub fn named(name: &str) -> Profile {
+    LIVES.into_iter().find(|profile| profile.name == name).unwrap_or_else(|| panic!("no kind is {name:?}"))
 }

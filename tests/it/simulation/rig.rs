@@ -1,5 +1,7 @@
 //! The functions of a simulated world, built for one life. Must never share a store with another one.
+use super::log::{self, Lent};
 use super::wire::Net;
+use super::world::Profile;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
@@ -16,6 +18,8 @@ use types::Clock;
 pub const STEPS: std::ops::Range<usize> = 0..4;
 pub const HALTS: std::ops::Range<usize> = 4..6;
 pub const INTAKE: usize = 6;
+/// Of the audit function, in a life whose outbox is drained.
+pub const AUDITS: std::ops::Range<usize> = 7..9;
 /// Table names begin with it.
 pub const PREFIX: &str = "sim-";
 /// Where HubSpot believes that the webhook is.
@@ -32,6 +36,9 @@ pub struct Rig {
     pub links: [String; 2],
     pub intake: Arc<intake::Deps>,
     pub starts: UnboundedReceiver<Start>,
+    /// Both are there in a life whose outbox is drained.
+    pub audits: Vec<Arc<audit::Deps>>,
+    pub log: Option<Lent>,
 }
 
 impl Drop for Rig {
@@ -48,10 +55,10 @@ struct Builder {
 }
 
 impl Rig {
-    pub async fn build(begins_ms: i64) -> Self {
+    pub async fn build(profile: &Profile) -> Self {
         config::install_tls();
         let (sender, starts) = unbounded_channel();
-        let clock = Clock::manual(begins_ms);
+        let clock = Clock::manual(profile.begins_ms());
         let signer = web::LinkSigner::generate().expect("a key");
         let builder = Builder { signer, net: Net::new(), clock: clock.clone(), starts: sender };
         let (mut steps, mut halts) = (Vec::new(), Vec::new());
@@ -62,10 +69,17 @@ impl Rig {
             halts.push(Arc::new(builder.halt(env).await));
         }
         let intake = Arc::new(builder.intake().await);
+        let log = profile.trail.map(|_| log::lend());
+        let mut audits = Vec::new();
+        if let Some(log) = &log {
+            for env in AUDITS {
+                audits.push(Arc::new(builder.audit(env, log).await));
+            }
+        }
         let person = types::PersonId::new("demo").expect("an id");
         let links = [web::LinkKind::Person, web::LinkKind::Slack]
             .map(|kind| builder.signer.sign(kind, &person, clock.now()).expect("a link").path());
-        Self { net: builder.net, clock, steps, halts, links, intake, starts }
+        Self { net: builder.net, clock, steps, halts, links, intake, starts, audits, log }
     }
 }
 
@@ -187,6 +201,18 @@ impl Builder {
         }
     }
 
+    async fn audit(&self, env: usize, log: &log::Log) -> audit::Deps {
+        let port = self.net.listen_for_log(env, &log.config).await;
+        audit::Deps {
+            ledger: ledger::Ledger::new(self.dynamo(env).0, PREFIX, self.clock.clone()),
+            log: audit_log::AuditLog::lazy(&log.address(port)).expect("an address"),
+            origin: "sim".to_owned(),
+            signer: None,
+            checkpoint_keys: Vec::new(),
+            retention_days: 365,
+        }
+    }
+
     async fn intake(&self) -> intake::Deps {
         let (http, _) = self.net.listen(INTAKE).await;
         let settings = self.settings(http);
@@ -195,7 +221,7 @@ impl Builder {
             starter: Starter::Local(self.starts.clone()),
             secrets: Arc::new(config::Secrets::new(&settings, self.ssm(INTAKE), self.clock.clone())),
             app_id: settings.hubspot_app_id.as_deref().and_then(|id| id.parse().ok()),
-            erase_after_ms: None,
+            erase_after_ms: Some(60_000),
             clock: self.clock.clone(),
         }
     }

@@ -12,6 +12,9 @@ pub const STAGES: [&str; 5] = ["qualified", "contractsent", "negotiation", "1093
 /// The tools that write.
 pub const WRITING: [&str; 3] = ["append_note", "set_stage", "schedule_follow_up"];
 
+/// Keys of the product that no row may hold.
+pub const SECRETS: [&str; 2] = [super::rig::SECRET, standins::anthropic::API_KEY];
+
 /// Zones that the ops lead sets.
 const ZONES: [&str; 4] =
     ["Europe/Amsterdam", "Pacific/Auckland", "America/Los_Angeles", "Pacific/Kiritimati"];

@@ -50,6 +50,12 @@ pub struct Totals {
     pub caps: u64,
     /// Looks and presses that were answered with "nothing in flight".
     pub quiet: u64,
+    /// Entries in the log, and outbox rows that it was acknowledged for.
+    pub logged: u64,
+    pub acknowledged: u64,
+    /// Data requests that were done, and rows that held a person when she asked to be forgotten.
+    pub forgotten: u64,
+    pub canaries: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -77,6 +83,10 @@ impl std::ops::AddAssign for Totals {
             (&mut self.trips, one.trips),
             (&mut self.days, one.days),
             (&mut self.caps, one.caps),
+            (&mut self.logged, one.logged),
+            (&mut self.acknowledged, one.acknowledged),
+            (&mut self.forgotten, one.forgotten),
+            (&mut self.canaries, one.canaries),
         ] {
             *sum += one;
         }
@@ -93,6 +103,11 @@ impl fmt::Display for Totals {
         writeln!(f, "permits: {} granted, {} refused; {} writes", self.granted, self.refused, self.writes)?;
         writeln!(f, "{} presses with {} permits in flight", self.presses, self.in_flight_at_press)?;
         writeln!(f, "{} resumes, {} looks, {} times quiet said", self.resumes, self.looks, self.quiet)?;
+        writeln!(
+            f,
+            "{} entries logged, {} rows acknowledged; {} data requests done, {} rows with her",
+            self.logged, self.acknowledged, self.forgotten, self.canaries
+        )?;
         write!(
             f,
             "{} calls of the model, {} billed unheard; {} trips, {} days, {} other caps",

@@ -1,6 +1,7 @@
 //! Every request of a simulated world, held until the schedule lets it go. Must never let one through by
 //! itself, but for reads of the CRM.
 use super::flags::{self, Command};
+use super::log::{self, Server};
 use crate::simulation::chance::Chance;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -9,6 +10,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,10 +20,24 @@ use tokio::sync::oneshot;
 /// What somebody asks for.
 #[derive(Debug, Clone)]
 pub enum Call {
-    Table { operation: String, body: String },
-    Flags { connection: u64, pipeline: Vec<Command> },
+    Table {
+        operation: String,
+        body: String,
+    },
+    Flags {
+        connection: u64,
+        pipeline: Vec<Command>,
+    },
     Crm(Crm),
-    Model { body: String },
+    Model {
+        body: String,
+    },
+    /// The audit log; what it is about, for the trace.
+    Log {
+        connection: u64,
+        bytes: Vec<u8>,
+        about: String,
+    },
 }
 
 /// One request to the CRM.
@@ -70,6 +86,8 @@ pub struct Wires {
     doors: Vec<tokio::task::AbortHandle>,
     pub reads: u64,
     pub chance: Chance,
+    /// Connections to the real server of the audit log. They outlive the client: what she sent may arrive.
+    pub servers: HashMap<u64, Server>,
     next: u64,
 }
 
@@ -89,6 +107,7 @@ impl Net {
             doors: Vec::new(),
             reads: 0,
             chance: Chance::new(0),
+            servers: HashMap::new(),
             next: 0,
         })))
     }
@@ -109,7 +128,9 @@ impl Net {
 
     /// No more connections: the ports are the machine's again.
     pub fn shut(&self) {
-        self.lock().doors.drain(..).for_each(|door| door.abort());
+        let mut wires = self.lock();
+        wires.doors.drain(..).for_each(|door| door.abort());
+        wires.servers.clear();
     }
 
     fn touch(&self) {
@@ -160,6 +181,69 @@ impl Net {
             };
             stream.write_all(&answer).await?;
         }
+    }
+
+    /// A listener for the audit log, of one environment: its port.
+    pub async fn listen_for_log(&self, env: usize, server: &tokio_postgres::Config) -> u16 {
+        let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = door.local_addr().unwrap().port();
+        let (net, server) = (self.clone(), server.clone());
+        let to_log = super::spawn(async move {
+            let mut connection = u64::try_from(env).unwrap() << 32;
+            while let Ok((stream, _)) = door.accept().await {
+                connection += 1;
+                net.lock().servers.insert(connection, Server::dial(&server));
+                let net = net.clone();
+                drop(super::spawn(async move { drop(net.serve_log(env, connection, stream).await) }));
+            }
+        });
+        self.lock().doors.push(to_log.abort_handle());
+        port
+    }
+
+    /// Every request of a connection is held, but for the greeting and what nobody waits for.
+    async fn serve_log(&self, env: usize, connection: u64, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (mut bytes, mut first) = (Vec::new(), true);
+        loop {
+            self.touch();
+            let Some((length, about)) = log::request(&bytes, first) else {
+                if stream.read_buf(&mut bytes).await? == 0 {
+                    self.hang_up(connection);
+                    return Ok(());
+                }
+                continue;
+            };
+            let request: Vec<u8> = bytes.drain(..length).collect();
+            if !first && request[0] == b'X' {
+                self.hang_up(connection);
+                return Ok(());
+            }
+            let answer = if first || about.is_empty() {
+                let answer = self.exchange(connection, |server| server.exchange(&request));
+                let Some(answer) = answer else { return Ok(()) };
+                answer
+            } else {
+                let heard = self.hold(env, Call::Log { connection, bytes: request, about });
+                let Some(Answer::Bytes(answer)) = until_heard(heard, &mut stream, &mut bytes).await? else {
+                    return Ok(());
+                };
+                answer
+            };
+            first = false;
+            stream.write_all(&answer).await?;
+        }
+    }
+
+    /// Nothing more is sent on that connection.
+    pub fn hang_up(&self, connection: u64) {
+        self.lock().servers.remove(&connection);
+    }
+
+    /// Has the real server of the audit log do something. Nobody's time goes on meanwhile. `None`: the life
+    /// is over.
+    pub fn exchange<T>(&self, connection: u64, what: impl FnOnce(&mut Server) -> T) -> Option<T> {
+        self.lock().servers.get_mut(&connection).map(what)
     }
 
     async fn serve_http(&self, env: usize, mut stream: TcpStream) -> std::io::Result<()> {

@@ -1,7 +1,9 @@
 //! One world: the real functions in their environments, everything that they ask for held, and a seeded
 //! schedule that decides what happens next. Must never do anything that its seed did not say.
 mod end;
+mod forget;
 pub mod story;
+pub mod trail;
 mod turns;
 
 use super::chance::Chance;
@@ -13,6 +15,7 @@ use super::totals::Totals;
 use super::truth::Truth;
 use super::wire::{Answer, Call, Crm, Held, http};
 use dynoxide::Database;
+use forget::Her;
 use serde_json::{Value, json};
 use standins::Running;
 use standins::hubspot::{Delivery, HubSpot};
@@ -26,6 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use story::Story;
+use trail::{Outbox, Trail};
 use types::{Actor as Who, InvocationId, Mode, PersonId};
 
 /// How long an invocation may take, and how much later the platform may end it (ms).
@@ -71,6 +75,13 @@ pub enum Job {
         events: Vec<Value>,
     },
     Restart,
+    Stream {
+        numbers: BTreeSet<String>,
+    },
+    SweepOutbox,
+    /// She asked to be forgotten, or for a copy.
+    Forget,
+    Copy,
 }
 
 /// One invocation under way.
@@ -130,6 +141,8 @@ pub struct Profile {
     pub story: Option<Story>,
     /// Dear calls, a tight cap, and days that go by.
     pub money: Option<Money>,
+    /// The outbox is drained, into a log of its own.
+    pub trail: Option<Trail>,
 }
 
 /// How a life of money goes.
@@ -182,6 +195,8 @@ pub struct World<'a> {
     /// Checks that met a flag and are still to be answered by so many commands.
     hearing: BTreeMap<usize, usize>,
     stale: VecDeque<Value>,
+    outbox: Outbox,
+    her: Option<Her>,
     flags_down: bool,
     tables_down: bool,
     calm: bool,
@@ -236,6 +251,8 @@ impl<'a> World<'a> {
             to_cancel: Vec::new(),
             hearing: BTreeMap::new(),
             stale: VecDeque::new(),
+            outbox: Outbox::default(),
+            her: None,
             flags_down: false,
             tables_down: false,
             calm: true,
@@ -246,6 +263,9 @@ impl<'a> World<'a> {
             totals: Totals { seeds: 1, ..Totals::default() },
         };
         world.create_tables();
+        if world.profile.trail.is_some_and(|trail| trail.forget > 0) {
+            world.she_writes();
+        }
         world
     }
 
@@ -330,6 +350,7 @@ impl<'a> World<'a> {
             self.totals.trips = truth.books.trips();
             self.totals.caps = truth.books.caps;
         }
+        self.totals.logged = self.logged();
         self.totals.granted = granted;
         self.totals.writes = writes;
         self.totals.invocations = self.invocations;
@@ -448,7 +469,11 @@ impl<'a> World<'a> {
                 Call::Crm(crm) if !self.known_crm.contains(&held.id) => {
                     Some((held.id, held.env, crm.clone()))
                 }
-                Call::Crm(_) | Call::Table { .. } | Call::Flags { .. } | Call::Model { .. } => None,
+                Call::Crm(_)
+                | Call::Table { .. }
+                | Call::Flags { .. }
+                | Call::Model { .. }
+                | Call::Log { .. } => None,
             });
             let fresh: Vec<_> = fresh.collect();
             self.known_crm.extend(fresh.iter().map(|(id, ..)| *id));
@@ -608,7 +633,8 @@ impl<'a> World<'a> {
         let in_flight = self.truth().control.in_flight.len() as u64;
         self.totals.in_flight_at_press += in_flight;
         let named = if scope == "global" { scope.to_owned() } else { format!("customer:{scope}") };
-        self.ask_halt(Job::Press { scope: scope.to_owned() }, json!({"op": "halt", "scope": named}));
+        let ask = json!({"op": "halt", "scope": named, "because": self.reason()});
+        self.ask_halt(Job::Press { scope: scope.to_owned() }, ask);
     }
 
     /// Resumes on what that person saw last.
@@ -701,6 +727,7 @@ impl<'a> World<'a> {
             (Job::Deliver { events }, Ok(answer)) if answer["statusCode"] == 200 => {
                 self.open_events.retain(|open| !events.contains(open));
             }
+            (Job::Stream { numbers }, Ok(answer)) => self.stream_answered(&numbers, &answer),
             _ => {}
         }
     }
@@ -827,6 +854,7 @@ impl<'a> World<'a> {
             Call::Flags { .. } => 1,
             Call::Model { .. } => 2,
             Call::Crm(_) => 3,
+            Call::Log { .. } => 4,
         };
         let frozen = |held: &Held| self.actors.iter().any(|actor| actor.env == held.env && actor.frozen);
         let mut all: Vec<_> = wires.held.iter().map(|h| (frozen(h), h.env, rank(h), h.id)).collect();
@@ -872,6 +900,9 @@ impl<'a> World<'a> {
             }
             Call::Model { body } => self.release_model(held, &body, fate),
             Call::Crm(crm) => self.release_crm(held, crm, fate, gone),
+            Call::Log { connection, bytes, about } => {
+                self.release_log(held, connection, &bytes, &about, fate);
+            }
         }
     }
 
@@ -931,6 +962,9 @@ impl<'a> World<'a> {
             drop(truth);
             if body.contains("sim-budget") {
                 self.read_the_books(held.env);
+            }
+            if body.contains("sim-outbox") {
+                self.read_the_outbox();
             }
         } else if let Some(stale) = self.stale_answer(operation, &request, parsed) {
             answer = stale;
@@ -1016,7 +1050,8 @@ impl<'a> World<'a> {
                 drop(held.answer.send(http(529, &error.to_string())));
             }
             Fate::Pass => {
-                let mut answer = script::answer(&mut self.chance, body, self.profile.eager);
+                let answer = script::answer(&mut self.chance, body, self.profile.eager);
+                let mut answer = self.repeats(answer, body);
                 used.write(&mut answer["usage"]);
                 drop(held.answer.send(http(200, &answer.to_string())));
             }

@@ -1,6 +1,6 @@
 //! How a world ends: no more faults, time passes, and everything must come to an end of its own. Must never
 //! forgive what is still open then.
-use super::super::rig::{HALTS, INTAKE, STEPS};
+use super::super::rig::{AUDITS, HALTS, INTAKE, STEPS};
 use super::super::tables;
 use super::{Fate, Job, World};
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ impl World<'_> {
         self.calm = true;
         self.flags_down = false;
         self.tables_down = false;
+        self.outbox.log_down = false;
         self.flags.heal();
         self.truth().reason_to_halt();
         {
@@ -35,6 +36,9 @@ impl World<'_> {
                 return;
             }
             self.sweep_both().await;
+            if self.she_asks_in_the_end() {
+                self.quiesce().await;
+            }
             if round == 1 {
                 self.no_permit_outlives_its_invocation();
                 if resumes {
@@ -60,6 +64,8 @@ impl World<'_> {
             && self.executions.iter().all(|execution| execution.ended)
             && truth.intents.values().all(|intent| !open(&intent.state))
             && truth.control.in_flight.is_empty()
+            && (self.rig.log.is_none() || self.outbox_is_empty())
+            && self.all_are_forgotten()
     }
 
     /// Everything goes through; executions go on as they are due; time passes.
@@ -102,6 +108,9 @@ impl World<'_> {
         self.quiesce().await;
         self.ask_halt(Job::SweepFlags, json!({"sweep": "flags"}));
         self.quiesce().await;
+        if self.sweep_outbox() {
+            self.quiesce().await;
+        }
     }
 
     /// Looks and resumes everything, then lets held runs go on.
@@ -156,12 +165,17 @@ impl World<'_> {
     /// What must be true when all is over.
     fn check_ends(&mut self) {
         let mut wrong = Vec::new();
-        if self.free(HALTS).is_none() || self.free(STEPS).is_none() || self.free(INTAKE..INTAKE + 1).is_none()
+        if self.free(HALTS).is_none()
+            || self.free(STEPS).is_none()
+            || self.free(INTAKE..INTAKE + 1).is_none()
+            || self.free(AUDITS).is_none()
         {
             wrong.push("I32: somebody is still at work".to_owned());
         }
         self.calls_ended(&mut wrong);
         self.entries_complete(&mut wrong);
+        self.log_is_whole(&mut wrong);
+        self.she_is_forgotten(&mut wrong);
         self.runs_ended(&mut wrong);
         self.reservations_closed(&mut wrong);
         self.calls_within_caps();

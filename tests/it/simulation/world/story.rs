@@ -1,6 +1,6 @@
 //! What happens in some lives before chance takes over: meetings that it would seldom arrange. Must never be
 //! what a promise rests on alone.
-use super::super::rig::{HALTS, STEPS};
+use super::super::rig::{AUDITS, HALTS, INTAKE, STEPS};
 use super::super::script::DEALS;
 use super::super::wire::Call;
 use super::{Fate, Job, World};
@@ -23,7 +23,7 @@ pub enum Story {
     RepairMeetsResume,
     /// A step has read the flags and not yet the control item; between the two, somebody resumes.
     FlagIsOlder,
-    /// A press on one customer is lost and sent again; between the two, somebody presses everything.
+    /// A press on one customer is lost on its way and sent again; between the two, somebody halts everything.
     PressesCross,
     /// A step asks for a permit; before the control item hears of it, somebody halts and resumes.
     PermitMeetsResume,
@@ -37,6 +37,10 @@ pub enum Story {
     WriteMeetsHalt,
     /// A step looks at both switches while a resume is about to release the flags.
     StepMeetsResume,
+    /// A person has written, and a run about her has come some steps far.
+    SheHasWritten,
+    /// A step has read a person's record and not stored it; meanwhile she is forgotten everywhere.
+    StepMeetsErasure,
 }
 
 impl World<'_> {
@@ -54,6 +58,8 @@ impl World<'_> {
             Story::HolderSleeps => self.holder_sleeps().await,
             Story::WriteMeetsHalt => self.write_meets_halt().await,
             Story::StepMeetsResume => self.step_meets_resume().await,
+            Story::SheHasWritten => self.she_has_written().await,
+            Story::StepMeetsErasure => self.step_meets_erasure().await,
             Story::PressOnFullFlags => self.resume_on_an_old_page(true).await,
         }
     }
@@ -236,6 +242,36 @@ impl World<'_> {
         .await;
         self.step(0, false);
         self.go_until(STEPS.start, &|_| false).await;
+        self.quiesce().await;
+    }
+
+    async fn she_has_written(&mut self) {
+        self.her_event();
+        self.quiesce().await;
+        for _ in 0..3 {
+            self.step(0, false);
+            self.go_until(STEPS.start, &|_| false).await;
+        }
+    }
+
+    async fn step_meets_erasure(&mut self) {
+        self.her_event();
+        self.quiesce().await;
+        self.step(0, false);
+        self.go_until(STEPS.start, &|call| {
+            let Call::Table { body, .. } = call else { return false };
+            body.contains("msg#0000")
+        })
+        .await;
+        self.ask_to_forget();
+        for _ in 0..2 {
+            self.go_until(AUDITS.start, &|_| false).await;
+            self.go_until(INTAKE, &|_| false).await;
+            self.ask_halt(Job::SweepFlags, json!({"sweep": "flags"}));
+            self.go_until(HALTS.start, &|_| false).await;
+            self.sweep_outbox();
+        }
+        self.go_until(AUDITS.start, &|_| false).await;
         self.quiesce().await;
     }
 

@@ -19,6 +19,11 @@ impl World<'_> {
         {
             return;
         }
+        if let Some(trail) = self.profile.trail
+            && self.trail_turn(trail)
+        {
+            return;
+        }
         if self.chance.of_1000(self.profile.fault) {
             self.fault().await;
             return;
@@ -165,10 +170,13 @@ impl World<'_> {
 
     /// A webhook: a new event, an old one again, several at once, or the echo of our own write.
     pub(super) fn event(&mut self) {
-        let (deal, _) = *self.chance.pick(&DEALS);
+        let (mut deal, _) = *self.chance.pick(&DEALS);
+        if self.her.is_some() && self.chance.of_1000(500) {
+            deal = super::forget::HER_DEAL;
+        }
         let mut batch = self.crm.pending_events();
         if self.chance.of_1000(700) || self.events.is_empty() {
-            batch.push(self.crm.email_event(900_000 + deal));
+            batch.extend(self.mail_of(deal).map(|email| self.crm.email_event(email)));
         }
         if self.chance.of_1000(400) && !self.events.is_empty() {
             let again = self.chance.pick(&self.events).clone();
