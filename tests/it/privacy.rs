@@ -517,3 +517,53 @@ fn an_erasure_goes_on_where_it_stood_when_the_log_is_back_and_after_every_crash(
         assert_eq!(deps.log.erasures().await.expect("erasures").len(), 1, "one request, one erasure");
     }));
 }
+
+/// A row about her that another function stored while the erasure was at work, and its record of the stream.
+async fn young(scene: &Scene) -> Value {
+    let person = types::Actor::Person(types::PersonId::new("demo").expect("an id"));
+    let target = types::Target::new("deal", OTHER_DEAL);
+    let mut entry = ledger::Entry::new("console", "young", scene.clock.now(), person, "mark_sent", target);
+    entry.because = Some("CANARYBECAUSE, said to her in person".to_owned());
+    entry.subjects = vec![HER.to_string()];
+    scene.house.audit.ledger.append_outbox(std::slice::from_ref(&entry)).await.expect("stored");
+    json!({"eventName": "INSERT", "dynamodb": {"SequenceNumber": "1", "NewImage": {
+        "pk": {"S": entry.entry_id}, "unack": {"S": "1"}, "at": {"N": "1"}, "schema_version": {"N": "1"},
+        "body": {"S": serde_json::to_string(&entry).expect("JSON")}}}})
+}
+
+#[test]
+fn what_is_stored_of_her_during_an_erasure_is_erased_in_the_log_and_its_late_record_brings_nothing_back() {
+    run(Box::pin(async {
+        let mut lived = Box::pin(Lived::new()).await;
+        let door = crate::door::Door::to(&Scene::tables_endpoint()).await;
+        let url = door.url.clone();
+        let through = |settings: &mut BTreeMap<String, String>| {
+            settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), url);
+        };
+        lived.scene.rebuild(through).await;
+        // What waited is in the log, and the erasure is about to go through the outbox.
+        let outbox = format!("{}outbox", lived.scene.prefix);
+        let gate = door.hold(move |asked| asked.operation == "Scan" && asked.body.contains(&outbox));
+        let deps = std::sync::Arc::clone(&lived.scene.house.audit);
+        let flags = std::sync::Arc::clone(&lived.scene.house.halt);
+        let erased = crate::door::spawn(async move {
+            let asked =
+                json!({"erase": {"subject": {"contacts": [HER.to_string()]}, "because": "by letter"}});
+            let said = Box::pin(audit::handle(&deps, asked)).await.expect("an answer");
+            for _ in 0..8 {
+                Box::pin(halt::handle(&flags, json!({"sweep": "flags"}))).await.expect("swept");
+                Box::pin(audit::handle(&deps, json!({"sweep": "outbox"}))).await.expect("swept");
+            }
+            serde_json::to_value(said).expect("JSON")
+        });
+        gate.reached().await;
+        let record = Box::pin(young(&lived.scene)).await;
+        gate.open();
+        let said = erased.await.expect("no panic");
+        assert_eq!(Box::pin(lived.request(&said)).await.stage, RequestStage::Done);
+        let records = json!({"Records": [record]});
+        Box::pin(audit::handle(&lived.scene.house.audit, records)).await.expect("read");
+        assert_eq!(Box::pin(lived.left()).await, Vec::<String>::new());
+        assert_eq!(lived.scene.house.audit.log.verify().await.expect("verified").first_bad, None);
+    }));
+}

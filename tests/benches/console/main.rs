@@ -13,8 +13,7 @@ mod rows;
 #[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../it/scene.rs"]
 mod scene;
-#[allow(dead_code, reason = "the tests use the rest")]
-#[path = "../../it/watch.rs"]
+#[path = "../watch.rs"]
 mod watch;
 
 use audit_log::{AppendResult, AuditLog};

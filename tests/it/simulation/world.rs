@@ -579,8 +579,14 @@ impl<'a> World<'a> {
         self.actors.push(Actor { env, job, work, bell, began, ends_ms, frozen: false, sleeping: false });
     }
 
+    /// Somewhere that nobody is at work and nothing is on its way from: a request counts as that of whoever
+    /// is there.
     fn free(&self, mut envs: std::ops::Range<usize>) -> Option<usize> {
-        envs.find(|env| self.actors.iter().all(|actor| actor.env != *env))
+        let wires = self.rig.net.lock();
+        let taken = |env: usize| {
+            self.actors.iter().any(|actor| actor.env == env) || wires.held.iter().any(|held| held.env == env)
+        };
+        envs.find(|env| !taken(*env))
     }
 
     fn invocation(&self) -> step::Invocation {
