@@ -200,7 +200,6 @@ enum Tried {
     End(StepOutput),
 }
 
-/// Ends the reservation by what came back, and goes from there to the stored decision, or to the run's end.
 /// The epoch that a reservation asks for: that of the check, which is the run's own.
 fn epoch_of(hand: &InHand<'_>, go: &Go) -> Epoch {
     match &hand.run.bound {
@@ -209,6 +208,7 @@ fn epoch_of(hand: &InHand<'_>, go: &Go) -> Epoch {
     }
 }
 
+/// Ends the reservation by what came back, and goes from there to the stored decision, or to the run's end.
 async fn end_try(
     hand: &mut InHand<'_>,
     body: &Body,

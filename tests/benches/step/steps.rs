@@ -100,18 +100,24 @@ async fn one_run(scene: &mut Scene, function: &Function, nth: u64, mut each: imp
     scene.settle_audit().await;
 }
 
-/// What a step that writes a note, live, asks: the operations on the tables, and how often the flags.
-pub async fn note_asks(redis: &Redis) -> (Vec<String>, usize) {
+/// A product whose tables and flags lie behind a tally each, tables first.
+async fn behind_tallies(redis: &Redis) -> (Scene, Tally, Tally) {
     let url = redis.server.url().to_owned();
     let flags = Tally::before(&url).await;
     let tables = Tally::before(&Scene::tables_endpoint()).await;
     let (to_flags, to_tables) = (format!("redis://{}/", flags.address), format!("http://{}", tables.address));
     crate::scene::typed::<()>(&url, &["FLUSHALL"]).await.expect("an empty server");
-    let mut scene = Scene::with(|settings| {
+    let scene = Scene::with(|settings| {
         settings.insert("REDIS_URL".to_owned(), to_flags);
         settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), to_tables);
     })
     .await;
+    (scene, tables, flags)
+}
+
+/// What a step that writes a note, live, asks: the operations on the tables, and how often the flags.
+pub async fn note_asks(redis: &Redis) -> (Vec<String>, usize) {
+    let (mut scene, tables, flags) = behind_tallies(redis).await;
     scene.go_live("append_note").await;
     let function = Function::of(&scene);
     let mut asked = (Vec::new(), 0);
@@ -159,17 +165,7 @@ pub async fn run(redis: &Redis) {
         println!("\nOne step, {mode}: {} of each kind, the model's own time left out", RUNS_A_DAY * DAYS);
         let mut kinds: BTreeMap<usize, Kind> = BTreeMap::new();
         let mut all = Vec::new();
-        let url = redis.server.url().to_owned();
-        let flags = Tally::before(&url).await;
-        let tables = Tally::before(&Scene::tables_endpoint()).await;
-        let (to_flags, to_tables) =
-            (format!("redis://{}/", flags.address), format!("http://{}", tables.address));
-        crate::scene::typed::<()>(&url, &["FLUSHALL"]).await.expect("an empty server");
-        let mut scene = Scene::with(|settings| {
-            settings.insert("REDIS_URL".to_owned(), to_flags);
-            settings.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), to_tables);
-        })
-        .await;
+        let (mut scene, tables, flags) = behind_tallies(redis).await;
         let crm = Tally::before(&scene.standins.hubspot.url).await;
         let model = Tally::before(&scene.standins.anthropic.url).await;
         let (to_crm, to_model) = (format!("http://{}", crm.address), format!("http://{}", model.address));
